@@ -1,0 +1,77 @@
+// What a client and the driver say to each other through the device. Shared by driver and consumers; fixed width.
+//
+// Reading: IRP_MJ_READ gives one batch (pipeline/batch.h) in merge order; it pends while nothing is ready. A read buffer
+// shorter than min_read_bytes fails with STATUS_BUFFER_TOO_SMALL. One handle at a time may read.
+// Control: METHOD_BUFFERED device controls below. Every message starts with its version.
+#pragma once
+
+#include "pipeline/account.h"
+#include "pipeline/record.h"
+
+namespace sluice::protocol {
+
+inline constexpr char16_t device_name[] = u"\\Device\\Sluice";
+inline constexpr char16_t link_name[] = u"\\DosDevices\\Sluice";
+
+inline constexpr uint32_t version = 1;
+inline constexpr uint32_t min_read_bytes = 16 * 1024;
+
+constexpr uint32_t control_code(uint32_t function, uint32_t access) {
+  constexpr uint32_t device_type = 0x8000 | 0x0c;  // vendor-defined range
+  constexpr uint32_t method_buffered = 0;
+  return device_type << 16 | access << 14 | function << 2 | method_buffered;
+}
+inline constexpr uint32_t access_read = 1;
+inline constexpr uint32_t access_write = 2;
+
+inline constexpr uint32_t code_capabilities = control_code(0x900, access_read);  // out: capabilities
+inline constexpr uint32_t code_statistics = control_code(0x901, access_read);    // out: statistics_header, statistics_row[]
+inline constexpr uint32_t code_set_types = control_code(0x902, access_write);    // in: set_types
+inline constexpr uint32_t code_types = control_code(0x903, access_read);         // out: type_declaration_payload + fields, one after another, each padded to 8
+inline constexpr uint32_t code_flush = control_code(0x904, access_read);         // completes the pending read with what is final now, even if empty
+
+// Which registration the kernel gave, per callback.
+enum class registration : uint8_t { none = 0, plain = 1, ex = 2, ex2 = 3 };
+
+struct capabilities {
+  uint32_t version;
+  uint32_t cpu_count;
+  uint64_t boot;
+  uint64_t clock_frequency;
+  uint64_t types;  // bit n: this driver can produce type n
+  uint32_t ring_bytes;
+  uint32_t critical_bytes;
+  uint32_t max_record_bytes;
+  registration process_registration;
+  registration thread_registration;
+  registration image_registration;
+  uint8_t reserved;
+};
+static_assert(sizeof(capabilities) == 48);
+
+struct statistics_header {
+  uint32_t version;
+  uint32_t row_count;     // rows that follow; if the buffer was too short, rows that would have followed
+  uint64_t violations;    // R5: claims of the consumer's side that were refused
+  uint64_t late_records;  // delivered after something younger
+  uint64_t overdue_records;  // reservations that were open past the limit
+  uint64_t switched_off;  // callbacks that met a type switched off; not part of `attempted`
+};
+static_assert(sizeof(statistics_header) == 40);
+
+struct statistics_row {
+  uint16_t cpu;
+  uint16_t type;
+  uint32_t reserved;
+  account_row account;
+};
+static_assert(sizeof(statistics_row) == 72);
+
+struct set_types {
+  uint32_t version;
+  uint32_t reserved;
+  uint64_t types;  // bit n: produce type n; a bit that the capabilities lack is refused
+};
+static_assert(sizeof(set_types) == 16);
+
+}  // namespace sluice::protocol

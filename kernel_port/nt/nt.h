@@ -1,0 +1,24 @@
+// The one header that picks where the NT kernel API comes from. Driver code and producers include this and nothing else of
+// the kernel. <ntifs.h> is the WDK's, mingw-w64's, or that of the simulated kernel, by include path.
+#pragma once
+
+#if defined(__MINGW32__)
+#include "kernel_port/nt/mingw_supplement.h"  // includes <ntifs.h> and adds what its headers lack
+#else
+#include <ntifs.h>
+#endif
+
+namespace sluice {
+
+// A UNICODE_STRING over a literal, without wide literals: wchar_t is not 16 bits everywhere the driver is built.
+// Lives as long as the literal. Any IRQL.
+template <size_t size>
+inline UNICODE_STRING unicode_literal(const char16_t (&text)[size]) {
+  UNICODE_STRING string;
+  string.Length = static_cast<USHORT>((size - 1) * sizeof(char16_t));
+  string.MaximumLength = static_cast<USHORT>(size * sizeof(char16_t));
+  string.Buffer = reinterpret_cast<PWCH>(const_cast<char16_t*>(text));
+  return string;
+}
+
+}  // namespace sluice
