@@ -31,7 +31,10 @@ struct batch_header {
 };
 static_assert(sizeof(batch_header) == 32);
 
-inline constexpr uint8_t batch_flag_late = 0x01;  // older than something already delivered
+inline constexpr uint8_t batch_flag_late = 0x01;     // older than something already delivered
+// Not a record of a ring: a loss_payload with what this CPU has dropped since load, taken from the published figures, for
+// a gap that no record follows yet. It is no part of `committed`; a later LOSS record announces the same gap again.
+inline constexpr uint8_t batch_flag_figures = 0x02;
 
 struct batch_entry {
   uint32_t entry_bytes;  // this struct, the record and its padding
@@ -54,6 +57,7 @@ struct delivered_record {
   uint8_t version;
   uint8_t record_flags;
   bool late;
+  bool figures;  // batch_flag_figures
   const uint8_t* payload;
   uint32_t payload_length;
 };

@@ -1,0 +1,81 @@
+// The atomic seam: the only place that knows how this compiler spells an ordered 32-bit load or store.
+//
+// All that two sides share is a 32-bit word, so nothing tears on a 32-bit kernel and no locked, floating-point or vector
+// instruction is needed. Loads are relaxed or acquire, stores relaxed or release: plain moves on x86, ldar/stlr on ARM64.
+// Freestanding. Any IRQL.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#define SLUICE_ALWAYS_INLINE __forceinline
+#define SLUICE_NEVER_INLINE __declspec(noinline)
+#else
+#define SLUICE_ALWAYS_INLINE inline __attribute__((always_inline))
+#define SLUICE_NEVER_INLINE __attribute__((noinline))
+#endif
+
+namespace sluice {
+
+enum class memory_order { relaxed, acquire, release };
+
+// Keeps the compiler from moving a memory access across it; costs no instruction. The light side of the asymmetric
+// barriers in pipeline/barrier.h.
+SLUICE_ALWAYS_INLINE void compiler_barrier() {
+#if defined(_MSC_VER) && !defined(__clang__)
+  _ReadWriteBarrier();
+#else
+  __asm__ volatile("" ::: "memory");
+#endif
+}
+
+class atomic_word {
+ public:
+  constexpr atomic_word() = default;
+  constexpr explicit atomic_word(uint32_t value) : value_(value) {}
+  atomic_word(const atomic_word&) = delete;
+  atomic_word& operator=(const atomic_word&) = delete;
+
+  // `order` is relaxed or acquire.
+  SLUICE_ALWAYS_INLINE uint32_t load(memory_order order) const {
+#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_M_ARM64)
+    if (order == memory_order::acquire) return __ldar32(const_cast<volatile unsigned*>(&value_));
+#endif
+    const uint32_t value = static_cast<uint32_t>(__iso_volatile_load32(reinterpret_cast<const volatile int*>(&value_)));
+    if (order == memory_order::acquire) _ReadWriteBarrier();  // x86: a load is an acquire; the compiler must agree
+    return value;
+#else
+    return order == memory_order::acquire ? __atomic_load_n(&value_, __ATOMIC_ACQUIRE)
+                                          : __atomic_load_n(&value_, __ATOMIC_RELAXED);
+#endif
+  }
+
+  // `order` is relaxed or release.
+  SLUICE_ALWAYS_INLINE void store(uint32_t value, memory_order order) {
+#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_M_ARM64)
+    if (order == memory_order::release) {
+      __stlr32(const_cast<volatile unsigned*>(&value_), value);
+      return;
+    }
+#endif
+    if (order == memory_order::release) _ReadWriteBarrier();  // x86: a store is a release; the compiler must agree
+    __iso_volatile_store32(reinterpret_cast<volatile int*>(&value_), static_cast<int>(value));
+#else
+    if (order == memory_order::release) {
+      __atomic_store_n(&value_, value, __ATOMIC_RELEASE);
+    } else {
+      __atomic_store_n(&value_, value, __ATOMIC_RELAXED);
+    }
+#endif
+  }
+
+ private:
+  uint32_t value_ = 0;
+};
+static_assert(sizeof(atomic_word) == 4 && alignof(atomic_word) == 4);
+
+}  // namespace sluice

@@ -1,0 +1,191 @@
+// The merge: one stream, ordered by (time, cpu, lane, position), out of many rings. No heartbeat: an idle ring costs its
+// CPU nothing.
+//
+// A pass takes T (pipeline/barrier.h), then looks at every ring. Each ring gets a key:
+//   empty                 T - 1 tick: nothing of it can be older (one tick: clocks may differ by that between CPUs)
+//   head reserved         the last time taken from this ring: its time will be no less
+//   head stamped, closed  its time
+// Then: take the ring with the smallest (key, cpu, lane). If its first record is committed, emit it; discarded, skip it;
+// look at that ring again, and go on. Otherwise stop: that is the frontier.
+//
+// Invariants
+//   M1  strict order: records are emitted in (time, cpu, lane, position); an exception is marked late and counted (slack
+//       order whose margin was too short; a record that was set aside).
+//   M2  every committed record is emitted exactly once.
+//   M3  a committed record is emitted by the first pass that starts after every older reservation is closed and, with
+//       idle rings, after T has passed its time: nothing else holds it back.
+//
+// One consumer thread. Memory comes from the caller. Freestanding. IRQL: that of the memory.
+#pragma once
+
+#include "pipeline/barrier.h"
+#include "pipeline/ring_reader.h"
+#include "pipeline/tournament.h"
+
+namespace sluice {
+
+// Why a pass ended.
+enum class pass_end : uint32_t {
+  idle_bound,  // the smallest key is an empty ring's T - 1
+  reserved,    // the smallest key is a head without a time
+  stamped,     // the smallest key is a head that its producer is still filling
+  sink_full,   // the sink took no more
+  damaged,     // a ring contradicts itself: ring_reader::damaged
+};
+
+struct pass_result {
+  pass_end end = pass_end::idle_bound;
+  uint32_t emitted = 0;         // records the sink accepted, late ones included
+  uint32_t ring = 0;            // the one that ended the pass
+  bool closed_pending = false;  // some ring's head is closed: the consumer may not sleep, unless stopped by `stamped`
+  uint64_t open_time = 0;       // end == stamped: that head's time
+
+  // Whether the consumer may sleep after this pass, if it had announced so before it.
+  bool may_sleep() const { return end == pass_end::stamped || (end == pass_end::idle_bound && !closed_pending); }
+};
+
+struct merge_options {
+  uint64_t set_aside_after = 0;  // ticks a stamped head may hold the stream back; 0: for ever (strict)
+};
+
+template <class seam, class clock, class order_policy>
+class merge {
+ public:
+  using reader = ring_reader<seam>;
+
+  merge(clock source, order_policy policy) : clock_(source), order_(policy) {}
+
+  // `readers` in the order of (cpu, lane). `heads` has `count` elements, `nodes` tournament_nodes(count).
+  void attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count, merge_options options = {}) {
+    readers_ = readers;
+    heads_ = heads;
+    count_ = count;
+    options_ = options;
+    tree_.attach(nodes, count);
+  }
+
+  // One pass. `sink(record_view) -> bool`: false means that it took nothing and the pass ends; the record stays.
+  template <class sink>
+  pass_result pass(sink&& accept) {
+    pass_result result;
+    const uint64_t bound = order_.take_bound(clock_);
+    idle_key_ = bound == 0 ? 0 : bound - 1;
+    if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);
+    for (uint32_t i = 0; i < count_; ++i) {
+      heads_[i] = readers_[i].look();
+      tree_.set(i, key_of(heads_[i]));
+    }
+    tree_.rebuild();
+    for (;;) {
+      const uint32_t i = tree_.winner().leaf;
+      switch (heads_[i].state) {
+        case head_state::committed:
+        case head_state::discarded:
+          if (!take_run(i, accept, result)) return finish(result, pass_end::sink_full, i);
+          break;
+        case head_state::stamped:
+          if (!overdue(heads_[i], bound) || !readers_[i].set_aside(heads_[i])) {
+            result.open_time = heads_[i].time;
+            return finish(result, pass_end::stamped, i);
+          }
+          set_aside_ += 1;
+          heads_[i] = readers_[i].look();
+          break;
+        case head_state::empty: return finish(result, pass_end::idle_bound, i);
+        case head_state::reserved: return finish(result, pass_end::reserved, i);
+        case head_state::damaged: return finish(result, pass_end::damaged, i);
+      }
+      tree_.update(i, key_of(heads_[i]));
+    }
+  }
+
+  // Gives the room of everything emitted back to the producers.
+  void release() {
+    for (uint32_t i = 0; i < count_; ++i) readers_[i].release();
+  }
+
+  uint64_t late_records() const { return late_; }
+  uint64_t set_aside_records() const { return set_aside_; }
+  uint64_t discarded_records() const { return discarded_; }
+  clock& source() { return clock_; }
+  order_policy& policy() { return order_; }
+  reader& ring(uint32_t index) { return readers_[index]; }
+  uint32_t ring_count() const { return count_; }
+
+ private:
+  uint64_t key_of(const ring_head& head) const { return head.state == head_state::empty ? idle_key_ : head.time; }
+
+  // Set aside only what is older than the limit by the pass's own bound: no second clock read.
+  bool overdue(const ring_head& head, uint64_t bound) const {
+    return options_.set_aside_after != 0 && bound > head.time && bound - head.time > options_.set_aside_after;
+  }
+
+  // Takes records of ring i for as long as its head is closed and the smallest. False: the sink is full.
+  template <class sink>
+  bool take_run(uint32_t i, sink& accept, pass_result& result) {
+    const tournament_node runner_up = tree_.runner_up(i);
+    reader& from = readers_[i];
+    ring_head& head = heads_[i];
+    do {
+      if (head.state == head_state::committed) {
+        record_view<seam> record = from.view(head);
+        const tournament_node place{head.time, i};
+        record.late = tournament::before(place, last_);
+        if (!accept(record)) return false;
+        if (record.late) {
+          ++late_;
+        } else {
+          last_ = place;
+        }
+        ++result.emitted;
+      } else {
+        ++discarded_;
+      }
+      from.take(head);
+      head = from.look();
+    } while ((head.state == head_state::committed || head.state == head_state::discarded) &&
+             tournament::before({head.time, i}, runner_up));
+    return true;
+  }
+
+  template <class sink>
+  bool take_late(sink& accept, pass_result& result) {
+    bool full = false;
+    for (uint32_t i = 0; i < count_; ++i) {
+      if (readers_[i].set_aside_count() == 0) continue;
+      const uint32_t taken = readers_[i].take_late([&](const record_view<seam>& record) {
+        const bool accepted = accept(record);
+        full |= !accepted;
+        return accepted;
+      });
+      late_ += taken;
+      result.emitted += taken;
+    }
+    return !full;
+  }
+
+  pass_result finish(pass_result& result, pass_end end, uint32_t ring) {
+    result.end = end;
+    result.ring = ring;
+    for (uint32_t i = 0; i < count_ && !result.closed_pending; ++i) {
+      result.closed_pending =
+          heads_[i].state == head_state::committed || heads_[i].state == head_state::discarded;
+    }
+    return result;
+  }
+
+  reader* readers_ = nullptr;
+  ring_head* heads_ = nullptr;
+  uint32_t count_ = 0;
+  merge_options options_;
+  tournament tree_;
+  uint64_t idle_key_ = 0;
+  tournament_node last_{0, 0};  // (time, ring) of the last record emitted in order
+  uint64_t late_ = 0;
+  uint64_t set_aside_ = 0;
+  uint64_t discarded_ = 0;
+  clock clock_;
+  order_policy order_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,186 @@
+// The ring of one CPU: the kernel's side. Records go in here; pipeline/ring_reader.h takes them out.
+//
+//        reclaimed            oldest open         write (published)
+//            |                     |                    |
+//   ---------+---------------------+--------------------+-----------------------------
+//    free    | closed records that | reserved, stamped, | free
+//            | the consumer is     | committed and      |
+//            | done with or not    | discarded mixed    |
+//   ---------+---------------------+--------------------+-----------------------------
+//            `------------- at most the capacity -------'
+//
+// A record stands at `position & mask` and may run into the apron behind the capacity: it is always contiguous.
+//
+// Who may call. One producer at a time: whoever holds the CPU's section (DISPATCH_LEVEL on that CPU). `close` is the
+// exception: any thread, any CPU, any IRQL, once per reservation.
+//
+//   |               | place..publish | close  | reclaim | reader |
+//   | place..publish| section        | free   | section | free   |
+//   | close         |                | free   | free    | free   |
+//   | reclaim       |                |        | section | free   |
+//
+// Invariants
+//   R1  consumed <= oldest open record <= write <= reclaimed + capacity; reclaimed never passes an open record.
+//   R2  timestamps never decrease in the order of positions (the caller's clock is clamped: pipeline/cpu_rings.h).
+//   R5  the consumer's word is read once per reclaim, and only bounds a walk over headers that this side wrote. Room is
+//       given back record by record, each one closed and ending at or before the claim; a claim that is not the end of a
+//       closed record is a violation: counted, and nothing is reclaimed again. Nothing is parsed at a claimed offset.
+//   R6  ordinary records leave `critical_bytes` of the capacity to critical ones.
+//
+// Freestanding.
+#pragma once
+
+#include "pipeline/ledger.h"
+#include "pipeline/order.h"
+
+namespace sluice {
+
+// What the producer asks room for.
+struct record_shape {
+  uint32_t length;  // bytes, header included
+  uint16_t type;    // < max_record_types
+  uint8_t version;
+  bool critical;
+};
+
+// A record that has its place and is not closed yet. A plain value: closing it twice is the caller's mistake.
+template <class seam>
+struct open_record {
+  typename seam::memory data;
+  uint32_t offset;
+  uint32_t length;  // header included
+
+  uint8_t* payload() const { return data.bytes(offset + record_header_size); }
+  uint32_t payload_length() const { return length - record_header_size; }
+
+  // Step 4. Any CPU, any IRQL. The caller looks at the consumer's announcement afterwards (pipeline/wake.h).
+  SLUICE_ALWAYS_INLINE void close(record_state state) const {
+    data.state(offset).store(make_state_and_length(state, length), order::close);
+  }
+};
+
+template <class seam>
+class ring {
+ public:
+  // The walk of one reclaim looks at this many headers, and at what the asked room needs: the section stays short.
+  static constexpr uint32_t reclaim_walk = 64;
+
+  void attach(const region_view<seam>& view) {
+    data_ = view.data;
+    producer_ = view.producer;
+    consumer_ = view.consumer;
+    capacity_ = view.geometry.capacity;
+    mask_ = view.geometry.capacity - 1;
+    ordinary_limit_ = view.geometry.capacity - view.geometry.critical_bytes;
+    max_record_ = view.geometry.max_record;
+    write_ = reclaimed_ = view.start_position;
+  }
+
+  // Steps 1 and 2 of a reservation, and the header of step 3, unpublished: finds room for the record, and for a LOSS
+  // record in front of it if the ledger has a gap. False: no room. Nothing has changed then.
+  SLUICE_ALWAYS_INLINE bool place(const record_shape& shape, ledger<seam>& ledger, open_record<seam>& record,
+                                  open_record<seam>& loss) {
+    const uint32_t limit = shape.critical ? capacity_ : ordinary_limit_;
+    uint32_t need = record_stride(shape.length);
+    loss.length = 0;
+    if (ledger.gap_is_open()) {
+      loss.length = ledger.loss_length();
+      need += record_stride(loss.length);
+    }
+    // R1, against the private copy of what is reclaimed; the consumer's line is touched only when that is short.
+    if (write_ - reclaimed_ + need > limit && !reclaim(need, limit, ledger)) return false;
+
+    uint32_t position = write_;
+    if (loss.length != 0) {
+      loss.data = data_;
+      loss.offset = position & mask_;
+      put_header(loss.offset, {loss.length, record_type_loss, 1, true});
+      ledger.write_loss(data_, loss.offset + record_header_size);
+      ledger.attempt(record_type_loss);
+      position += record_stride(loss.length);
+    }
+    record.data = data_;
+    record.offset = position & mask_;
+    record.length = shape.length;
+    put_header(record.offset, shape);
+    write_ = position + record_stride(shape.length);
+    return true;
+  }
+
+  // Step 3: what was placed can be seen. The clock is read after this, never before.
+  SLUICE_ALWAYS_INLINE void publish() {
+    producer_->published.store(write_, order::publish);  // SYNC POINT publish -> observe_published
+    seam::light_barrier();                               // the clock read stays behind the store: pipeline/barrier.h
+  }
+
+  // Step 3, end: the record has its time.
+  SLUICE_ALWAYS_INLINE void put_time(const open_record<seam>& record, uint64_t time) {
+    data_.store(record.offset + offsetof(record_header, time_low), static_cast<uint32_t>(time));
+    data_.store(record.offset + offsetof(record_header, time_high), static_cast<uint32_t>(time >> 32));
+  }
+  SLUICE_ALWAYS_INLINE void stamp(const open_record<seam>& record, uint64_t time) {
+    put_time(record, time);
+    data_.state(record.offset).store(make_state_and_length(record_state::stamped, record.length), order::stamp);
+  }
+
+  // Gives back room up to what the consumer claims, R5. True if `need` bytes fit under `limit` afterwards. In the section.
+  SLUICE_NEVER_INLINE bool reclaim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
+    if (violations_ != 0) return false;
+    // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
+    const uint32_t claimed_untrusted = consumer_->consumed.load(order::observe_consumed);
+    const uint32_t claimed = claimed_untrusted - reclaimed_;  // bytes that would be given back
+    if (claimed > write_ - reclaimed_) return violate();
+    uint32_t passed = 0;
+    for (uint32_t step = 0; passed != claimed && (step < reclaim_walk || !fits(need, limit)); ++step) {
+      const uint32_t offset = reclaimed_ & mask_;
+      // SYNC POINT observe_closed <- close: the producer of that record will not write to it any more.
+      const uint32_t state_and_length = data_.state(offset).load(order::observe_closed);
+      const uint32_t stride = record_stride(length_of(state_and_length));
+      if (!is_closed(state_of(state_and_length)) || stride > claimed - passed) return violate();
+      ledger.pass(data_.load(offset + offsetof(record_header, type)) & 0xffff, state_of(state_and_length));
+      passed += stride;
+      reclaimed_ += stride;
+    }
+    return fits(need, limit);
+  }
+
+  // Walks on until the claim is reached or `walk` headers were passed. True: nothing claimed is left. In the section.
+  bool reclaim_some(ledger<seam>& ledger) {
+    (void)reclaim(0, capacity_, ledger);
+    return violations_ != 0 || consumer_->consumed.load(memory_order::relaxed) == reclaimed_;  // a hint, checked above
+  }
+
+  uint32_t write_position() const { return write_; }
+  uint32_t reclaimed_position() const { return reclaimed_; }
+  uint32_t max_record() const { return max_record_; }
+  uint32_t violations() const { return violations_; }
+
+ private:
+  bool fits(uint32_t need, uint32_t limit) const { return write_ - reclaimed_ + need <= limit; }
+
+  SLUICE_NEVER_INLINE bool violate() {
+    ++violations_;
+    return false;
+  }
+
+  SLUICE_ALWAYS_INLINE void put_header(uint32_t offset, const record_shape& shape) {
+    const uint32_t flags = shape.critical ? record_flag_critical : 0;
+    data_.store(offset + offsetof(record_header, type),
+                static_cast<uint32_t>(shape.type) | static_cast<uint32_t>(shape.version) << 16 | flags << 24);
+    // Relaxed: publish makes it visible together with the rest of the header.
+    data_.state(offset).store(make_state_and_length(record_state::reserved, shape.length), memory_order::relaxed);
+  }
+
+  typename seam::memory data_;
+  producer_page<seam>* producer_ = nullptr;
+  consumer_page<seam>* consumer_ = nullptr;
+  uint32_t write_ = 0;      // mod 2^32; where the next record goes
+  uint32_t reclaimed_ = 0;  // mod 2^32; everything before is closed, passed by the ledger, and free
+  uint32_t capacity_ = 0;
+  uint32_t mask_ = 0;
+  uint32_t ordinary_limit_ = 0;
+  uint32_t max_record_ = 0;
+  uint32_t violations_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,196 @@
+// The consumer's side of one ring: looks at the record at its cursor, takes it, and gives the room back.
+//
+//        consumed (published)     set aside        cursor          published
+//            |                        |               |                |
+//   ---------+------------------------+---------------+----------------+------
+//            | taken, or set aside while still open   | not looked at  |
+//
+// One consumer thread at a time. In a client the region was made by the kernel: lengths and states are checked all the
+// same, and a ring that contradicts itself is `damaged`, for good.
+//
+// A head that has been open for too long can be set aside (bounded order, or the overdue limit of strict order): the
+// cursor goes past it, the room stays taken, and the record is delivered, late, when it is closed.
+//
+// Freestanding. IRQL: that of the memory.
+#pragma once
+
+#include "pipeline/ledger.h"
+#include "pipeline/order.h"
+#include "pipeline/region.h"
+
+namespace sluice {
+
+enum class head_state : uint32_t { empty, reserved, stamped, committed, discarded, damaged };
+
+// The first record of a ring, as far as it is known.
+struct ring_head {
+  head_state state = head_state::empty;
+  uint32_t length = 0;
+  uint64_t time = 0;  // stamped, committed, discarded: its own. reserved: the bound of pipeline/merge.h
+};
+
+// A record handed to a sink; points into the ring, valid during the call.
+template <class seam>
+struct record_view {
+  typename seam::memory data;
+  uint32_t offset;
+  uint32_t length;    // header included
+  uint64_t position;  // 64-bit extension
+  uint64_t time;
+  uint16_t cpu;
+  uint8_t lane;
+  bool late;
+
+  uint16_t type() const { return static_cast<uint16_t>(data.load(offset + offsetof(record_header, type)) & 0xffff); }
+  const uint8_t* bytes() const { return data.bytes(offset); }
+  const uint8_t* payload() const { return data.bytes(offset + record_header_size); }
+  uint32_t payload_length() const { return length - record_header_size; }
+};
+
+template <class seam>
+class ring_reader {
+ public:
+  static constexpr uint32_t max_set_aside = 8;
+
+  void attach(const region_view<seam>& view) {
+    data_ = view.data;
+    producer_ = view.producer;
+    consumer_ = view.consumer;
+    mask_ = view.geometry.capacity - 1;
+    capacity_ = view.geometry.capacity;
+    max_record_ = view.geometry.max_record;
+    cpu_ = view.cpu;
+    lane_ = view.lane;
+    cursor_ = released_ = view.start_position;
+    published_ = view.start_position;
+  }
+
+  // The record at the cursor. If the cursor has reached the last position read, the position is read again: only a
+  // position read after the pass's barrier may prove the ring empty.
+  ring_head look() {
+    ring_head head;
+    if (static_cast<uint32_t>(cursor_) == published_) {
+      published_ = producer_->published.load(order::observe_published);  // SYNC POINT observe_published <- publish
+      if (static_cast<uint32_t>(cursor_) == published_) return head;
+    }
+    // The bound is taken before the state is read: it is this reader's own, the last time it took from this ring.
+    head.time = last_time_;
+    read_head(cursor_, published_, head);
+    return head;
+  }
+
+  record_view<seam> view(const ring_head& head) const {
+    return {data_, static_cast<uint32_t>(cursor_) & mask_, head.length, cursor_, head.time, cpu_, lane_, false};
+  }
+
+  // Past the record that `look` just showed as committed or discarded.
+  void take(const ring_head& head) {
+    cursor_ += record_stride(head.length);
+    last_time_ = head.time;
+  }
+
+  // Past the stamped record that `look` just showed; it stays open. False: too many are set aside already.
+  [[nodiscard]] bool set_aside(const ring_head& head) {
+    if (set_aside_count_ == max_set_aside) return false;
+    set_aside_[set_aside_count_++] = cursor_;
+    take(head);
+    return true;
+  }
+  uint32_t set_aside_count() const { return set_aside_count_; }
+
+  // Offers each record that was set aside and is closed now to `sink(record_view) -> bool`; one that the sink refuses
+  // stays. Returns how many were accepted, discarded ones not counted.
+  template <class sink>
+  uint32_t take_late(sink&& accept) {
+    uint32_t taken = 0;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < set_aside_count_; ++i) {
+      ring_head head;
+      read_head(set_aside_[i], published_, head);
+      bool done = head.state == head_state::discarded;
+      if (head.state == head_state::committed) {
+        record_view<seam> record{data_,     static_cast<uint32_t>(set_aside_[i]) & mask_, head.length, set_aside_[i],
+                                 head.time, cpu_,                                        lane_,       true};
+        done = accept(record);
+        if (done) ++taken;
+      }
+      if (!done) set_aside_[kept++] = set_aside_[i];
+    }
+    set_aside_count_ = kept;
+    return taken;
+  }
+
+  // Gives back the room of all that was taken, up to the oldest record set aside.
+  void release() {
+    const uint64_t position = set_aside_count_ != 0 ? set_aside_[0] : cursor_;
+    if (position == released_) return;
+    released_ = position;
+    // SYNC POINT release_consumed -> observe_consumed
+    consumer_->consumed.store(static_cast<uint32_t>(position), order::release_consumed);
+  }
+
+  // Walks the records from the released position to `end` (a position of the producer's, mod 2^32), in order, without
+  // taking them: visit(type, head_state, position, time). Nothing in between can be reused meanwhile.
+  template <class visitor>
+  void walk(uint32_t end, visitor&& visit) {
+    for (uint64_t position = released_; static_cast<uint32_t>(position) != end;) {
+      ring_head head;
+      read_head(position, end, head);
+      if (head.state == head_state::damaged) return;
+      const uint32_t offset = static_cast<uint32_t>(position) & mask_;
+      visit(static_cast<uint16_t>(data_.load(offset + offsetof(record_header, type)) & 0xffff), head, position);
+      position += record_stride(head.length);
+    }
+  }
+
+  loss_figures<seam>& loss() { return producer_->loss; }
+  uint16_t cpu() const { return cpu_; }
+  uint8_t lane() const { return lane_; }
+  uint64_t cursor() const { return cursor_; }
+  bool damaged() const { return damaged_; }
+
+ private:
+  void read_head(uint64_t position, uint32_t end, ring_head& head) {
+    const uint32_t offset = static_cast<uint32_t>(position) & mask_;
+    // SYNC POINT observe_state <- stamp, close
+    const uint32_t state_and_length = data_.state(offset).load(order::observe_state);
+    const uint32_t length = length_of(state_and_length);
+    const uint32_t room = end - static_cast<uint32_t>(position);
+    const record_state state = state_of(state_and_length);
+    if (damaged_ || state == record_state::none || state > record_state::discarded || length < record_header_size ||
+        length > max_record_ || record_stride(length) > room || room > capacity_) {
+      damaged_ = true;
+      head.state = head_state::damaged;
+      return;
+    }
+    head.length = length;
+    if (state == record_state::reserved) {
+      head.state = head_state::reserved;
+      return;
+    }
+    // The time was written before `stamped` or `committed` was.
+    head.time = static_cast<uint64_t>(data_.load(offset + offsetof(record_header, time_high))) << 32 |
+                data_.load(offset + offsetof(record_header, time_low));
+    head.state = state == record_state::stamped     ? head_state::stamped
+                 : state == record_state::committed ? head_state::committed
+                                                    : head_state::discarded;
+  }
+
+  typename seam::memory data_;
+  producer_page<seam>* producer_ = nullptr;
+  consumer_page<seam>* consumer_ = nullptr;
+  uint64_t cursor_ = 0;     // 64-bit extension of the position: a record's identity
+  uint64_t released_ = 0;
+  uint64_t last_time_ = 0;  // of the last record taken
+  uint32_t published_ = 0;  // last position read
+  uint32_t mask_ = 0;
+  uint32_t capacity_ = 0;
+  uint32_t max_record_ = 0;
+  uint32_t set_aside_count_ = 0;
+  uint64_t set_aside_[max_set_aside] = {};  // ascending
+  uint16_t cpu_ = 0;
+  uint8_t lane_ = 0;
+  bool damaged_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,50 @@
+// The seam between the ring and what it stands on: the shared word, and the bytes of a ring.
+//
+// Ring, merge and wake-up are templates over a seam. `native_seam` is what kernels and clients use; a model checker
+// brings its own words and memory and so checks the same templates. Freestanding. Any IRQL.
+#pragma once
+
+#include "pipeline/atomic.h"
+#include "pipeline/copy.h"
+#include "pipeline/record.h"
+
+namespace sluice {
+
+inline constexpr uint32_t shared_word_distance = 128;  // bytes between words that different sides write
+
+struct native_seam {
+  using word = atomic_word;
+
+  static constexpr uint32_t types = max_record_types;
+
+  // The data of one ring. Offsets are bytes from its start, capacity and apron included.
+  class memory {
+   public:
+    memory() = default;
+    explicit memory(uint8_t* base) : base_(base) {}
+
+    // The first word of a record: shared, see pipeline/order.h.
+    SLUICE_ALWAYS_INLINE word& state(uint32_t offset) const { return *reinterpret_cast<word*>(base_ + offset); }
+
+    // The other words of a header, and the payload: handed over by publish, stamp and close; never accessed by two sides at
+    // once in discard mode.
+    SLUICE_ALWAYS_INLINE uint32_t load(uint32_t offset) const {
+      return *reinterpret_cast<const uint32_t*>(base_ + offset);
+    }
+    SLUICE_ALWAYS_INLINE void store(uint32_t offset, uint32_t value) const {
+      *reinterpret_cast<uint32_t*>(base_ + offset) = value;
+    }
+    SLUICE_ALWAYS_INLINE void copy_in(uint32_t offset, const void* bytes, uint32_t length) const {
+      copy_bytes(base_ + offset, bytes, length);
+    }
+    SLUICE_ALWAYS_INLINE uint8_t* bytes(uint32_t offset) const { return base_ + offset; }
+
+   private:
+    uint8_t* base_ = nullptr;
+  };
+
+  // Light side of the asymmetric barriers (pipeline/barrier.h).
+  static SLUICE_ALWAYS_INLINE void light_barrier() { compiler_barrier(); }
+};
+
+}  // namespace sluice
