@@ -1,0 +1,68 @@
+# add_nt_driver(NAME MACHINE <machine> SOURCES <file> ...): target NAME builds <binary dir>/<machine>/NAME.sys for an NT
+# kernel, from a Linux host.
+#
+# Driver sources know nothing of this: they are compiled as they stand. The file is bit-reproducible: no time stamp, no
+# path of the build machine, no debug information. Exports for gates: target properties NT_IMAGE, NT_OBJECTS, NT_OBJDUMP.
+
+set(nt_directory ${CMAKE_CURRENT_LIST_DIR})
+get_filename_component(nt_project_root ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
+find_package(Python3 REQUIRED COMPONENTS Interpreter)
+
+set(nt_compile_options
+  -std=c++20 -O2 -g0
+  -ffreestanding -fno-exceptions -fno-rtti
+  -fno-threadsafe-statics -fno-use-cxa-atexit  # a static that needs code at start would never be constructed
+  -fno-stack-protector -mno-stack-arg-probe    # their support routines live in a C run-time library; frames are bounded instead
+  -fno-ident -ffile-prefix-map=${nt_project_root}=.
+  -Wall -Wextra -Werror -Wshadow -Wno-missing-field-initializers
+  -Wframe-larger-than=1024                     # a kernel stack is 12 to 24 KB, shared with everyone below us
+  -D_WIN32_WINNT=0x0A00 -DNTDDI_VERSION=0x0A000000)
+
+set(nt_link_options
+  -nostdlib -nostartfiles -s
+  -Wl,--subsystem,native:6.1 -Wl,--major-os-version,6 -Wl,--minor-os-version,1
+  -Wl,--section-alignment,0x1000 -Wl,--file-alignment,0x200
+  -Wl,--dynamicbase -Wl,--nxcompat
+  -Wl,--forceinteg                             # PsSetCreateProcessNotifyRoutineEx refuses images without it
+  -Wl,--disable-auto-import -Wl,--disable-runtime-pseudo-reloc -Wl,--exclude-all-symbols
+  -Wl,--no-insert-timestamp -Wl,--fatal-warnings)
+
+function(add_nt_driver name)
+  cmake_parse_arguments(PARSE_ARGV 1 driver "" "MACHINE" "SOURCES")
+  include(${nt_directory}/toolchain-${driver_MACHINE}.cmake)
+  if(NOT nt_compiler)
+    message(STATUS "${name}.sys for ${driver_MACHINE} is not built: no compiler (Debian: ${nt_debian_package})")
+    return()
+  endif()
+
+  set(output ${CMAKE_CURRENT_BINARY_DIR}/${driver_MACHINE})
+  set(objects)
+  foreach(source IN LISTS driver_SOURCES)
+    get_filename_component(path ${source} ABSOLUTE BASE_DIR ${nt_project_root})
+    file(RELATIVE_PATH relative ${nt_project_root} ${path})
+    set(object ${output}/${name}/${relative}.o)
+    get_filename_component(object_directory ${object} DIRECTORY)
+    file(MAKE_DIRECTORY ${object_directory})
+    add_custom_command(
+      OUTPUT ${object}
+      COMMAND ${nt_compiler} ${nt_compile_options} ${nt_machine_compile_options} -frandom-seed=${relative}
+              -I${nt_project_root} -isystem ${nt_ddk_include} -MD -MF ${object}.d -c ${path} -o ${object}
+      DEPENDS ${path}
+      DEPFILE ${object}.d
+      COMMENT "NT ${driver_MACHINE}: compiling ${relative}"
+      VERBATIM)
+    list(APPEND objects ${object})
+  endforeach()
+
+  set(image ${output}/${name}.sys)
+  add_custom_command(
+    OUTPUT ${image}
+    COMMAND ${nt_compiler} ${nt_link_options} ${nt_machine_link_options} -Wl,-Map,${output}/${name}.map ${objects}
+            -lntoskrnl -lhal -o ${image}.linked
+    COMMAND ${Python3_EXECUTABLE} ${nt_directory}/finish_image.py ${image}.linked ${image}
+    DEPENDS ${objects} ${nt_directory}/finish_image.py
+    COMMENT "NT ${driver_MACHINE}: linking ${name}.sys"
+    VERBATIM)
+  add_custom_target(${name}_sys ALL DEPENDS ${image})
+  set_target_properties(${name}_sys PROPERTIES NT_IMAGE ${image} NT_OBJECTS "${objects}" NT_OBJDUMP ${nt_objdump})
+endfunction()
