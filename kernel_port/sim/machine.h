@@ -71,6 +71,14 @@ class machine {
   bool suspend_thread(uint32_t tid);
   bool resume_thread(uint32_t tid);
 
+  // What makes a touch of paged memory at DISPATCH_LEVEL a bug check on this host.
+  enum class paged_check {
+    off,              // machine_options::check_paged_access is false
+    protection_keys,  // per thread and exact
+    trimming,         // raising to DISPATCH_LEVEL pages everything out: exact for the raising thread, see the docs
+  };
+  paged_check paged_check_in_use() const;
+
   class implementation;
   implementation& detail();
 
