@@ -59,22 +59,31 @@ class cpu_rings {
   }
 
   // Reserves only. The caller fills record.payload() outside the section, at its own IRQL, and closes the record.
+  // `prepare(record)` runs in the section, before the record can be seen: what it writes may be read while the record is
+  // still open (who holds it), so nobody writes there again.
+  template <class preparation>
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status reserve(uint16_t type, uint8_t version, uint32_t payload_length,
-                                                            open_record<seam>& record) {
+                                                            open_record<seam>& record, preparation&& prepare) {
     if (type >= seam::types) return reserve_status::invalid_type;
     const record_shape shape = shape_of(type, version, payload_length);
     ledger_.attempt(type);
     open_record<seam> loss;
     if (payload_length > main_.max_record() - record_header_size || !main_.place(shape, ledger_, record, loss)) {
       if (!place_elsewhere(shape, payload_length, record, loss)) return reserve_status::dropped;
+      prepare(record);
       spare_.stamp(record, publish_spare(loss));
       return reserve_status::ok;
     }
+    prepare(record);
     main_.publish();
     const uint64_t time = now();
     if (loss.length != 0) close_loss(main_, loss, time);
     main_.stamp(record, time);
     return reserve_status::ok;
+  }
+  [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status reserve(uint16_t type, uint8_t version, uint32_t payload_length,
+                                                            open_record<seam>& record) {
+    return reserve(type, version, payload_length, record, [](const open_record<seam>&) {});
   }
 
   // R3 for one type, at this moment, as far as the private cursors have come: committed and discarded records behind them

@@ -64,7 +64,8 @@ class merge {
     tree_.attach(nodes, count);
   }
 
-  // One pass. `sink(record_view) -> bool`: false means that it took nothing and the pass ends; the record stays.
+  // One pass. `sink(record_view) -> bool`: false means that it took nothing and the pass ends; the record stays. If the
+  // sink has a member set_aside(record_view), it is told of each open record that no longer holds the stream back.
   template <class sink>
   pass_result pass(sink&& accept) {
     pass_result result;
@@ -84,11 +85,15 @@ class merge {
           if (!take_run(i, accept, result)) return finish(result, pass_end::sink_full, i);
           break;
         case head_state::stamped:
-          if (!overdue(heads_[i], bound) || !readers_[i].set_aside(heads_[i])) {
+          if (!overdue(heads_[i], bound) || !readers_[i].can_set_aside()) {
             result.open_time = heads_[i].time;
             return finish(result, pass_end::stamped, i);
           }
-          set_aside_ += 1;
+          if constexpr (requires { accept.set_aside(readers_[i].view(heads_[i])); }) {
+            accept.set_aside(readers_[i].view(heads_[i]));
+          }
+          readers_[i].set_aside(heads_[i]);
+          ++set_aside_;
           heads_[i] = readers_[i].look();
           break;
         case head_state::empty: return finish(result, pass_end::idle_bound, i);

@@ -89,12 +89,11 @@ class ring_reader {
     last_time_ = head.time;
   }
 
-  // Past the stamped record that `look` just showed; it stays open. False: too many are set aside already.
-  [[nodiscard]] bool set_aside(const ring_head& head) {
-    if (set_aside_count_ == max_set_aside) return false;
+  // Past the stamped record that `look` just showed; it stays open.
+  bool can_set_aside() const { return set_aside_count_ < max_set_aside; }
+  void set_aside(const ring_head& head) {
     set_aside_[set_aside_count_++] = cursor_;
     take(head);
-    return true;
   }
   uint32_t set_aside_count() const { return set_aside_count_; }
 
@@ -129,18 +128,18 @@ class ring_reader {
     consumer_->consumed.store(static_cast<uint32_t>(position), order::release_consumed);
   }
 
-  // Walks the records from the released position to `end` (a position of the producer's, mod 2^32), in order, without
-  // taking them: visit(type, head_state, position, time). Nothing in between can be reused meanwhile.
+  // Walks the records from `begin` to `end` (positions of the producer's, mod 2^32, none of it reclaimed meanwhile)
+  // without taking them: visit(type, head). False: the ring is damaged.
   template <class visitor>
-  void walk(uint32_t end, visitor&& visit) {
-    for (uint64_t position = released_; static_cast<uint32_t>(position) != end;) {
+  [[nodiscard]] bool walk(uint32_t begin, uint32_t end, visitor&& visit) {
+    for (uint32_t position = begin; position != end;) {
       ring_head head;
       read_head(position, end, head);
-      if (head.state == head_state::damaged) return;
-      const uint32_t offset = static_cast<uint32_t>(position) & mask_;
-      visit(static_cast<uint16_t>(data_.load(offset + offsetof(record_header, type)) & 0xffff), head, position);
+      if (head.state == head_state::damaged) return false;
+      visit(static_cast<uint16_t>(data_.load((position & mask_) + offsetof(record_header, type)) & 0xffff), head);
       position += record_stride(head.length);
     }
+    return true;
   }
 
   loss_figures<seam>& loss() { return producer_->loss; }

@@ -17,7 +17,7 @@
 //   W1  a close is either seen by the consumer's last look, or its closer sees the announcement and signals.
 //   W2  no final record waits longer than the consumer's latency setting.
 //
-// Freestanding. close_signals: any IRQL, any CPU.
+// Freestanding. after_close: any IRQL, any CPU.
 #pragma once
 
 #include "pipeline/seam.h"
@@ -32,13 +32,11 @@ class wake_line {
   // Consumer only. Relaxed: the barrier or the margin that follows is what orders it before the look at the states.
   void announce(announcement level) { word_.store(static_cast<uint32_t>(level), memory_order::relaxed); }
 
-  // After a close: does the consumer want to be signalled? `past_threshold`: the record is critical or the ring holds more
-  // than the threshold. Relaxed: a load that came too early is found by the consumer's look (W1).
-  SLUICE_ALWAYS_INLINE bool close_signals(bool past_threshold) const {
+  // After a close: how the consumer wants to be woken. Relaxed: a load that came too early is found by the consumer's look
+  // (W1).
+  SLUICE_ALWAYS_INLINE announcement after_close() const {
     seam::light_barrier();  // the load stays behind the close: pipeline/barrier.h
-    const uint32_t level = word_.load(memory_order::relaxed);
-    if (level == static_cast<uint32_t>(announcement::running)) [[likely]] return false;
-    return level == static_cast<uint32_t>(announcement::any_close) || past_threshold;
+    return static_cast<announcement>(word_.load(memory_order::relaxed));
   }
 
  private:

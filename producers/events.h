@@ -74,6 +74,8 @@ static_assert(sizeof(process_exit_payload) == 32);
 inline constexpr uint32_t thread_flag_remote = 0x0001;            // created by another process, and not its first thread
 inline constexpr uint32_t thread_flag_no_start_address = 0x0002;  // start_address is 0: it could not be asked at this IRQL
 
+inline constexpr uint32_t thread_flag_remote_uncertain = 0x0004;  // it may have been the first thread: not known here
+
 // thread_create and thread_exit. For an exit, creator is 0 and the context is the exiting thread's own.
 struct thread_payload {
   event_context context;
@@ -89,7 +91,7 @@ static_assert(sizeof(thread_payload) == 40);
 static_assert(record_header_size + sizeof(thread_payload) <= 64, "a thread event must not exceed 64 bytes in all");
 
 inline constexpr uint32_t image_flag_system = 0x0001;                 // IMAGE_INFO.SystemModeImage
-inline constexpr uint32_t image_flag_machine_mismatch = 0x0002;       // IMAGE_INFO.ImageMachineTypeMismatch
+inline constexpr uint32_t image_flag_machine_mismatch = 0x0002;       // IMAGE_INFO.MachineTypeMismatch
 
 struct image_load_payload {
   event_context context;

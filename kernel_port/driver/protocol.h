@@ -14,7 +14,7 @@ inline constexpr char16_t device_name[] = u"\\Device\\Sluice";
 inline constexpr char16_t link_name[] = u"\\DosDevices\\Sluice";
 
 inline constexpr uint32_t version = 1;
-inline constexpr uint32_t min_read_bytes = 16 * 1024;
+inline constexpr uint32_t min_read_bytes = 64 * 1024;  // holds the longest record of any ring
 
 constexpr uint32_t control_code(uint32_t function, uint32_t access) {
   constexpr uint32_t device_type = 0x8000 | 0x0c;  // vendor-defined range
@@ -46,8 +46,10 @@ struct capabilities {
   registration thread_registration;
   registration image_registration;
   uint8_t reserved;
+  uint64_t anchor_counter;  // the clock's relation to UTC now, as in anchor_payload; anchor records tell of later ones
+  uint64_t anchor_utc;
 };
-static_assert(sizeof(capabilities) == 48);
+static_assert(sizeof(capabilities) == 64);
 
 struct statistics_header {
   uint32_t version;

@@ -1,0 +1,111 @@
+// The device: open, read, control, close. Who may open it is the device's security descriptor; it is created without
+// FILE_DEVICE_SECURE_OPEN names below it. Every field of a message is checked before it is used.
+#include "kernel_port/driver/sensor.h"
+
+namespace sluice {
+namespace {
+
+template <class message>
+NTSTATUS answer(const message& what, void* buffer, ULONG out, ULONG_PTR& written) {
+  if (out < sizeof what) return STATUS_BUFFER_TOO_SMALL;
+  copy_bytes(buffer, &what, sizeof what);
+  written = sizeof what;
+  return STATUS_SUCCESS;
+}
+
+}  // namespace
+
+NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
+  PAGED_CODE();
+  UNICODE_STRING name = unicode_literal(protocol::device_name);
+  UNICODE_STRING link = unicode_literal(protocol::link_name);
+  NTSTATUS status = IoCreateDevice(driver, sizeof(sensor*), &name, FILE_DEVICE_UNKNOWN, FILE_DEVICE_SECURE_OPEN, FALSE,
+                                   &device_);
+  if (!NT_SUCCESS(status)) {
+    device_ = nullptr;
+    return status;
+  }
+  *static_cast<sensor**>(device_->DeviceExtension) = this;
+  status = IoCreateSymbolicLink(&link, &name);
+  if (!NT_SUCCESS(status)) {
+    IoDeleteDevice(device_);
+    device_ = nullptr;
+    return status;
+  }
+  device_->Flags |= DO_BUFFERED_IO;
+  driver->MajorFunction[IRP_MJ_CREATE] = &on_open;
+  driver->MajorFunction[IRP_MJ_CLEANUP] = &on_cleanup;
+  driver->MajorFunction[IRP_MJ_CLOSE] = &on_close;
+  driver->MajorFunction[IRP_MJ_READ] = &on_read;
+  driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = &on_control;
+  device_->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
+  return STATUS_SUCCESS;
+}
+
+void sensor::delete_device() {
+  PAGED_CODE();
+  if (device_ == nullptr) return;
+  UNICODE_STRING link = unicode_literal(protocol::link_name);
+  (void)IoDeleteSymbolicLink(&link);
+  IoDeleteDevice(device_);
+  device_ = nullptr;
+}
+
+NTSTATUS NTAPI sensor::on_open(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
+
+NTSTATUS NTAPI sensor::on_cleanup(PDEVICE_OBJECT device, PIRP irp) {
+  sensor& self = of(device);
+  PFILE_OBJECT const file = IoGetCurrentIrpStackLocation(irp)->FileObject;
+  self.worker_.cancel(file);
+  InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_), nullptr, file);
+  return complete(irp, STATUS_SUCCESS);
+}
+
+NTSTATUS NTAPI sensor::on_close(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
+
+NTSTATUS NTAPI sensor::on_read(PDEVICE_OBJECT device, PIRP irp) {
+  sensor& self = of(device);
+  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+  if (stack->Parameters.Read.Length < protocol::min_read_bytes) return complete(irp, STATUS_BUFFER_TOO_SMALL);
+  PVOID const reader = InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_),
+                                                         stack->FileObject, nullptr);
+  if (reader != nullptr && reader != stack->FileObject) return complete(irp, STATUS_SHARING_VIOLATION);
+  self.worker_.read(irp);
+  return STATUS_PENDING;
+}
+
+NTSTATUS NTAPI sensor::on_control(PDEVICE_OBJECT device, PIRP irp) {
+  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+  const auto& request = stack->Parameters.DeviceIoControl;
+  if (request.IoControlCode == protocol::code_statistics) {
+    of(device).worker_.query_statistics(irp);
+    return STATUS_PENDING;
+  }
+  ULONG_PTR written = 0;
+  const NTSTATUS status = of(device).control(request.IoControlCode, irp, irp->AssociatedIrp.SystemBuffer,
+                                             request.InputBufferLength, request.OutputBufferLength, written);
+  return complete(irp, status, written);
+}
+
+// METHOD_BUFFERED: `buffer` is the system's, in and out, and null if both lengths are zero.
+NTSTATUS sensor::control(ULONG code, PIRP, void* buffer, ULONG in, ULONG out, ULONG_PTR& written) {
+  switch (code) {
+    case protocol::code_capabilities: return answer(capabilities(), buffer, out, written);
+    case protocol::code_set_types: {
+      if (in < sizeof(protocol::set_types)) return STATUS_INFO_LENGTH_MISMATCH;
+      protocol::set_types request;
+      copy_bytes(&request, buffer, sizeof request);
+      return set_types(request);
+    }
+    case protocol::code_types: {
+      uint32_t needed = 0;
+      const NTSTATUS status = own_types_.copy_declarations(buffer, out, needed);
+      if (NT_SUCCESS(status)) written = needed;
+      return status;
+    }
+    case protocol::code_flush: worker_.flush(); return STATUS_SUCCESS;
+    default: return STATUS_INVALID_DEVICE_REQUEST;
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,60 @@
+#include "kernel_port/driver/options.h"
+
+namespace sluice {
+namespace {
+
+struct dword_value {
+  KEY_VALUE_PARTIAL_INFORMATION information;
+  UCHAR data[sizeof(ULONG)];
+};
+
+class registry_key {
+ public:
+  registry_key(HANDLE root, UNICODE_STRING name) {
+    OBJECT_ATTRIBUTES attributes;
+    InitializeObjectAttributes(&attributes, &name, OBJ_KERNEL_HANDLE | OBJ_CASE_INSENSITIVE, root, nullptr);
+    if (!NT_SUCCESS(ZwOpenKey(&handle_, KEY_READ, &attributes))) handle_ = nullptr;
+  }
+  ~registry_key() {
+    if (handle_ != nullptr) ZwClose(handle_);
+  }
+  registry_key(const registry_key&) = delete;
+  registry_key& operator=(const registry_key&) = delete;
+
+  HANDLE handle() const { return handle_; }
+
+  template <size_t size>
+  void read(const char16_t (&name)[size], uint32_t& value) const {
+    UNICODE_STRING string = unicode_literal(name);
+    dword_value buffer{};
+    ULONG length = 0;
+    if (!NT_SUCCESS(ZwQueryValueKey(handle_, &string, KeyValuePartialInformation, &buffer, sizeof buffer, &length))) {
+      return;
+    }
+    if (buffer.information.Type != REG_DWORD || buffer.information.DataLength != sizeof(ULONG)) return;
+    copy_bytes(&value, buffer.information.Data, sizeof value);
+  }
+
+ private:
+  HANDLE handle_ = nullptr;
+};
+
+}  // namespace
+
+driver_options read_options(PUNICODE_STRING registry_path) {
+  PAGED_CODE();
+  driver_options options;
+  const registry_key service(nullptr, *registry_path);
+  if (service.handle() == nullptr) return options;
+  const registry_key parameters(service.handle(), unicode_literal(u"Parameters"));
+  if (parameters.handle() == nullptr) return options;
+  parameters.read(u"RingBytes", options.ring_bytes);
+  parameters.read(u"SpareRingBytes", options.spare_ring_bytes);
+  parameters.read(u"CriticalBytes", options.critical_bytes);
+  parameters.read(u"MaxRecordBytes", options.max_record_bytes);
+  parameters.read(u"MarginMicroseconds", options.margin_microseconds);
+  parameters.read(u"OverdueMilliseconds", options.overdue_milliseconds);
+  return options;
+}
+
+}  // namespace sluice

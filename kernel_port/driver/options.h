@@ -1,0 +1,44 @@
+// What can be set for a driver, from the Parameters key of its service:
+//   RingBytes, SpareRingBytes   capacity per CPU, powers of two           1 MiB, 64 KiB
+//   CriticalBytes               part of RingBytes for critical types      an eighth of RingBytes
+//   MaxRecordBytes              longest record                            16 KiB, at most a quarter of the ring
+//   MarginMicroseconds          slack of the merge (pipeline/barrier.h)   50
+//   OverdueMilliseconds         a reservation open longer is reported and no longer holds the stream back; 0: never
+//                                                                         5000
+// All REG_DWORD. A value that contradicts another fails the start with STATUS_INVALID_PARAMETER.
+#pragma once
+
+#include "producers/channel.h"
+
+namespace sluice {
+
+struct driver_options {
+  uint32_t ring_bytes = 1u << 20;
+  uint32_t spare_ring_bytes = 64u << 10;
+  uint32_t critical_bytes = 0;     // 0: the default
+  uint32_t max_record_bytes = 0;   // 0: the default
+  uint32_t margin_microseconds = 50;
+  uint32_t overdue_milliseconds = 5000;
+
+  ring_geometry main_geometry() const {
+    return {ring_bytes, max_record_bytes != 0 ? max_record_bytes : longest_record(ring_bytes),
+            critical_bytes != 0 ? critical_bytes : ring_bytes / 8};
+  }
+  // The spare ring holds critical records only, so none of it is kept for them.
+  ring_geometry spare_geometry() const {
+    const uint32_t longest = main_geometry().max_record;
+    const uint32_t own = longest_record(spare_ring_bytes);
+    return {spare_ring_bytes, longest < own ? longest : own, 0};
+  }
+
+ private:
+  static uint32_t longest_record(uint32_t capacity) {
+    const uint32_t quarter = capacity / 4;
+    return quarter < max_loss_record ? max_loss_record : quarter < 16384 ? quarter : 16384;
+  }
+};
+
+// Reads the Parameters subkey of the service. What is absent keeps its default. PASSIVE_LEVEL.
+_IRQL_requires_(PASSIVE_LEVEL) driver_options read_options(PUNICODE_STRING registry_path);
+
+}  // namespace sluice

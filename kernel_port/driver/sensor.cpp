@@ -1,0 +1,118 @@
+#include "kernel_port/driver/sensor.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t bit(uint16_t type) { return uint64_t{1} << type; }
+
+// Process, thread and driver-image events, and what describes the stream itself, may use the part of the ring that a flood
+// of other events cannot take. Image loads of processes come by the thousand: they are ordinary.
+constexpr uint64_t critical_types = bit(record_type_loss) | bit(record_type_anchor) | bit(record_type_type_declaration) |
+                                    bit(record_type_overdue) | bit(event_type_process_create) |
+                                    bit(event_type_process_exit) | bit(event_type_thread_create) |
+                                    bit(event_type_thread_exit);
+
+constexpr uint64_t stream_types = bit(record_type_loss) | bit(record_type_anchor) | bit(record_type_type_declaration) |
+                                  bit(record_type_overdue);
+
+}  // namespace
+
+NTSTATUS sensor::create(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path, sensor*& created) {
+  PAGED_CODE();
+  created = nullptr;
+  kernel_functions functions{};
+  resolve_kernel_functions(functions);
+  size_t bytes = sizeof(sensor);
+  if (bytes < PAGE_SIZE) bytes = PAGE_SIZE;  // page-aligned, as its wake line needs
+  void* const memory = allocate_nonpaged(functions, bytes);
+  if (memory == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  sensor* const made = new (in_place{}, memory) sensor();
+  made->functions_ = functions;
+  const NTSTATUS status = made->start(driver, read_options(registry_path));
+  if (!NT_SUCCESS(status)) {
+    destroy(made);
+    return status;
+  }
+  created = made;
+  return STATUS_SUCCESS;
+}
+
+void sensor::destroy(sensor* existing) {
+  PAGED_CODE();
+  if (existing == nullptr) return;
+  existing->~sensor();
+  ExFreePoolWithTag(existing, pool_tag);
+}
+
+NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
+  PAGED_CODE();
+  options_ = options;
+  LARGE_INTEGER boot;
+  KeQuerySystemTime(&boot);
+  const channel_options rings{options.main_geometry(), options.spare_geometry(), static_cast<uint64_t>(boot.QuadPart),
+                              critical_types, options.ring_bytes / 4};
+  NTSTATUS status = channel_.create(functions_, rings);
+  if (!NT_SUCCESS(status)) return status;
+  own_types_.start(channel_);
+  status = worker_.start(channel_, functions_, options);
+  if (!NT_SUCCESS(status)) return status;
+  channel_.set_types(stream_types | bit(event_type_process_create) | bit(event_type_process_exit) |
+                     bit(event_type_thread_create) | bit(event_type_thread_exit) | bit(event_type_image_load));
+  status = create_device(driver);
+  if (!NT_SUCCESS(status)) return status;
+  // Callbacks last: they write to what stands by now.
+  status = processes_.start(channel_, functions_, first_threads_);
+  if (!NT_SUCCESS(status)) return status;
+  status = threads_.start(channel_, first_threads_, true);
+  if (!NT_SUCCESS(status)) return status;
+  return images_.start(channel_, functions_);
+}
+
+void sensor::stop() {
+  PAGED_CODE();
+  images_.stop();
+  threads_.stop();
+  processes_.stop();
+  delete_device();
+  worker_.stop();
+}
+
+uint64_t sensor::available_types() {
+  uint64_t types = stream_types | own_types_.mask();
+  if (processes_.registered() != protocol::registration::none) {
+    types |= bit(event_type_process_create) | bit(event_type_process_exit);
+  }
+  if (threads_.registered() != protocol::registration::none) {
+    types |= bit(event_type_thread_create) | bit(event_type_thread_exit);
+  }
+  if (images_.registered() != protocol::registration::none) types |= bit(event_type_image_load);
+  return types;
+}
+
+protocol::capabilities sensor::capabilities() {
+  const anchor_payload anchor = worker_.anchor();
+  protocol::capabilities answer{};
+  answer.version = protocol::version;
+  answer.cpu_count = channel_.cpu_count();
+  answer.boot = channel_.options().boot;
+  answer.clock_frequency = anchor.frequency;
+  answer.types = available_types();
+  answer.ring_bytes = channel_.options().main.capacity;
+  answer.critical_bytes = channel_.options().main.critical_bytes;
+  answer.max_record_bytes = channel_.options().main.max_record;
+  answer.process_registration = processes_.registered();
+  answer.thread_registration = threads_.registered();
+  answer.image_registration = images_.registered();
+  answer.anchor_counter = anchor.counter;
+  answer.anchor_utc = anchor.utc;
+  return answer;
+}
+
+NTSTATUS sensor::set_types(const protocol::set_types& request) {
+  if (request.version != protocol::version) return STATUS_REVISION_MISMATCH;
+  if ((request.types & ~available_types()) != 0) return STATUS_NOT_SUPPORTED;
+  channel_.set_types(request.types | stream_types);  // loss, anchors and declarations cannot be switched off
+  return STATUS_SUCCESS;
+}
+
+}  // namespace sluice

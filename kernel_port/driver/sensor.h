@@ -1,0 +1,68 @@
+// The sensor: everything a driver adds to itself to emit events. DriverEntry starts it, Unload stops it.
+//
+//   static sluice::sensor* sensor;
+//   status = sluice::sensor::create(driver, registry_path, sensor);   // DriverEntry
+//   sluice::sensor::destroy(sensor);                                  // Unload
+//
+// It registers the notify routines that this kernel has, creates the device \Device\Sluice, and runs the worker that
+// merges. A driver's own events go through events(): register a type at PASSIVE_LEVEL, write at up to DISPATCH_LEVEL.
+#pragma once
+
+#include "kernel_port/driver/worker.h"
+#include "producers/image_producer.h"
+#include "producers/own_types.h"
+#include "producers/process_producer.h"
+#include "producers/thread_producer.h"
+
+namespace sluice {
+
+class sensor {
+ public:
+  // PASSIVE_LEVEL, in DriverEntry. Sets the driver's dispatch routines. On failure nothing is left behind and the status
+  // says what failed: STATUS_INVALID_PARAMETER (options), STATUS_INSUFFICIENT_RESOURCES (memory, or no notify slot),
+  // or what the failing registration gave.
+  [[nodiscard]] static NTSTATUS create(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path, sensor*& created);
+  // PASSIVE_LEVEL, in Unload. Returns when no callback, thread, timer or request is left. Null is allowed.
+  static void destroy(sensor* existing);
+
+  sensor() = default;
+  ~sensor() { stop(); }
+  sensor(const sensor&) = delete;
+  sensor& operator=(const sensor&) = delete;
+
+  channel& events() { return channel_; }
+  own_types& types() { return own_types_; }
+
+ private:
+  [[nodiscard]] NTSTATUS start(PDRIVER_OBJECT driver, const driver_options& options);
+  void stop();
+  [[nodiscard]] NTSTATUS create_device(PDRIVER_OBJECT driver);
+  void delete_device();
+
+  static sensor& of(PDEVICE_OBJECT device) { return **static_cast<sensor**>(device->DeviceExtension); }
+  static NTSTATUS NTAPI on_open(PDEVICE_OBJECT device, PIRP irp);
+  static NTSTATUS NTAPI on_cleanup(PDEVICE_OBJECT device, PIRP irp);
+  static NTSTATUS NTAPI on_close(PDEVICE_OBJECT device, PIRP irp);
+  static NTSTATUS NTAPI on_read(PDEVICE_OBJECT device, PIRP irp);
+  static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp);
+
+  NTSTATUS control(ULONG code, PIRP irp, void* buffer, ULONG in, ULONG out, ULONG_PTR& written);
+  protocol::capabilities capabilities();
+  uint64_t available_types();
+  NTSTATUS set_types(const protocol::set_types& request);
+
+  // Destroyed from the last to the first: callbacks before the channel they write to.
+  kernel_functions functions_{};
+  driver_options options_;
+  channel channel_;
+  own_types own_types_;
+  worker worker_;
+  first_threads first_threads_;
+  process_producer processes_;
+  thread_producer threads_;
+  image_producer images_;
+  PDEVICE_OBJECT device_ = nullptr;
+  PFILE_OBJECT volatile reader_ = nullptr;  // the handle that reads; one at a time
+};
+
+}  // namespace sluice

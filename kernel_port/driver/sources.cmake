@@ -1,0 +1,17 @@
+# The driver, file by file: the same list is compiled for the simulated kernel and into sluice.sys.
+# The library that a driver of one's own links: everything but DriverEntry.
+set(SLUICE_SENSOR_SOURCES
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/channel.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/image_producer.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/kernel_functions.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/own_types.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/process_producer.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/thread_producer.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/device.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/options.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/request_queue.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/sensor.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/statistics.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/worker.cpp)
+
+set(SLUICE_DRIVER_SOURCES ${SLUICE_SENSOR_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/driver_entry.cpp)

@@ -1,0 +1,91 @@
+// The worker's answer to a statistics request: R3 for every type and CPU.
+//
+// The worker is the consumer, so while it collects nothing is released. A DPC on each CPU lets the ring's private cursor
+// catch up with what is released, a bounded number of headers at a time, and copies the account in the CPU's section; the
+// worker then walks what lies between that cursor and the write position of the same moment. So each row is exact, also
+// under load.
+#include "kernel_port/driver/worker.h"
+
+namespace sluice {
+
+bool worker::serve_statistics() {
+  PIRP const irp = statistics_.remove();
+  if (irp == nullptr) return false;
+  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
+  uint32_t written = 0;
+  const NTSTATUS status = collect_statistics(irp->AssociatedIrp.SystemBuffer,
+                                             stack->Parameters.DeviceIoControl.OutputBufferLength, written);
+  complete(irp, status, written);
+  return true;
+}
+
+VOID NTAPI worker::snapshot_on_cpu(PKDPC, PVOID context, PVOID, PVOID) {
+  cpu_snapshot& to = *static_cast<cpu_snapshot*>(context);
+  kernel_rings& rings = to.self->channel_->rings(to.cpu);
+  to.settled = rings.settle();
+  if (to.settled) {
+    to.where = rings.where();
+    to.violations = rings.violations();
+    for (uint32_t type = 0; type < max_record_types; ++type) to.rows[type] = rings.row(type);
+  }
+  KeSetEvent(&to.done, IO_NO_INCREMENT, FALSE);
+}
+
+void worker::snapshot(uint32_t cpu) {
+  cpu_snapshot& from = snapshot_[0];
+  from.self = this;
+  from.cpu = cpu;
+  from.settled = false;
+  PROCESSOR_NUMBER number{};
+  KeGetProcessorNumberFromIndex(cpu, &number);
+  KeInitializeDpc(&from.dpc, &snapshot_on_cpu, &from);
+  KeSetTargetProcessorDpcEx(&from.dpc, &number);
+  KeInitializeEvent(&from.done, SynchronizationEvent, FALSE);
+  do {
+    KeInsertQueueDpc(&from.dpc, nullptr, nullptr);
+    KeWaitForSingleObject(&from.done, Executive, KernelMode, FALSE, nullptr);
+  } while (!from.settled);
+
+  for (uint32_t lane = 0; lane < lanes_per_cpu; ++lane) {
+    (void)readers_[cpu * lanes_per_cpu + lane].walk(
+        from.where.reclaimed[lane], from.where.written[lane], [&](uint16_t type, const ring_head& head) {
+          account_row& row = from.rows[type % max_record_types];
+          switch (head.state) {
+            case head_state::committed: ++row.committed; break;
+            case head_state::discarded: ++row.discarded; break;
+            default: ++row.open; break;
+          }
+        });
+  }
+}
+
+NTSTATUS worker::collect_statistics(void* buffer, uint32_t size, uint32_t& written) {
+  PAGED_CODE();
+  protocol::statistics_header header{};
+  if (size < sizeof header) return STATUS_BUFFER_TOO_SMALL;
+  header.version = protocol::version;
+  header.late_records = merge_.late_records();
+  header.overdue_records = overdue_count_;
+  header.switched_off = channel_->switched_off();
+  uint8_t* const base = static_cast<uint8_t*>(buffer);
+  uint32_t end = sizeof header;
+  for (uint32_t cpu = 0; cpu < channel_->cpu_count(); ++cpu) {
+    snapshot(cpu);
+    header.violations += snapshot_[0].violations;
+    for (uint32_t type = 0; type < max_record_types; ++type) {
+      const account_row& account = snapshot_[0].rows[type];
+      if (account.attempted == 0) continue;
+      ++header.row_count;
+      if (size - end < sizeof(protocol::statistics_row)) continue;  // counted: the caller learns what it would take
+      const protocol::statistics_row row{static_cast<uint16_t>(cpu), static_cast<uint16_t>(type), 0, account};
+      copy_bytes(base + end, &row, sizeof row);
+      end += sizeof row;
+    }
+  }
+  const bool all = end == sizeof header + header.row_count * sizeof(protocol::statistics_row);
+  copy_bytes(base, &header, sizeof header);
+  written = all ? end : static_cast<uint32_t>(sizeof header);
+  return all ? STATUS_SUCCESS : STATUS_BUFFER_OVERFLOW;  // a warning: the header tells how many rows there are
+}
+
+}  // namespace sluice

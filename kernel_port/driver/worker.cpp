@@ -1,0 +1,258 @@
+#include "kernel_port/driver/worker.h"
+
+namespace sluice {
+
+NTSTATUS worker::start(channel& from, const kernel_functions& functions, const driver_options& options) {
+  PAGED_CODE();
+  channel_ = &from;
+  functions_ = &functions;
+  LARGE_INTEGER frequency;
+  KeQueryPerformanceCounter(&frequency);
+  frequency_ = static_cast<uint64_t>(frequency.QuadPart);
+  margin_ticks_ = frequency_ * options.margin_microseconds / 1000000;
+  overdue_ticks_ = frequency_ * options.overdue_milliseconds / 1000;
+  merge_.policy() = slack_order(margin_ticks_);
+
+  KeInitializeEvent(&attention_, SynchronizationEvent, FALSE);
+  reads_.start();
+  statistics_.start();
+  requests_started_ = true;
+  channel_->set_signal(&attention_);
+
+  const uint32_t rings = from.cpu_count() * lanes_per_cpu;
+  if (!readers_.allocate(functions, rings) || !heads_.allocate(functions, rings) ||
+      !nodes_.allocate(functions, tournament_nodes(rings)) || !announced_.allocate(functions, from.cpu_count()) ||
+      !snapshot_.allocate(functions, 1)) {
+    return STATUS_INSUFFICIENT_RESOURCES;
+  }
+  for (uint32_t i = 0; i < rings; ++i) readers_[i].attach(from.region(i / lanes_per_cpu, i % lanes_per_cpu));
+  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), rings, {overdue_ticks_});
+
+  OBJECT_ATTRIBUTES attributes;
+  InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
+  HANDLE handle = nullptr;
+  const NTSTATUS created =
+      PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, &attributes, nullptr, nullptr, &run, this);
+  if (!NT_SUCCESS(created)) return created;
+  // Cannot fail for a handle that was just made; the thread is waited for by its object.
+  const NTSTATUS referenced =
+      ObReferenceObjectByHandle(handle, SYNCHRONIZE, nullptr, KernelMode, &thread_, nullptr);
+  ZwClose(handle);
+  return referenced;
+}
+
+void worker::stop() {
+  PAGED_CODE();
+  if (thread_ != nullptr) {
+    InterlockedExchange(&stopping_, 1);
+    KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
+    KeWaitForSingleObject(thread_, Executive, KernelMode, FALSE, nullptr);
+    ObDereferenceObject(thread_);
+    thread_ = nullptr;
+  }
+  if (requests_started_) cancel(nullptr);
+}
+
+void worker::read(PIRP irp) {
+  reads_.insert(irp);
+  KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
+}
+
+void worker::query_statistics(PIRP irp) {
+  statistics_.insert(irp);
+  KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
+}
+
+void worker::flush() {
+  InterlockedExchange(&flush_requested_, 1);
+  KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
+}
+
+void worker::cancel(PFILE_OBJECT file) {
+  reads_.cancel(file);
+  statistics_.cancel(file);
+}
+
+anchor_payload worker::anchor() const {
+  LARGE_INTEGER utc;
+  const uint64_t counter = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart);
+  if (functions_->KeQuerySystemTimePrecise != nullptr) {
+    functions_->KeQuerySystemTimePrecise(&utc);
+  } else {
+    KeQuerySystemTime(&utc);
+  }
+  return {counter, frequency_, static_cast<uint64_t>(utc.QuadPart)};
+}
+
+VOID NTAPI worker::run(PVOID context) {
+  static_cast<worker*>(context)->loop();
+  PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+void worker::loop() {
+  PAGED_CODE();
+  write_anchor();
+  while (InterlockedCompareExchange(&stopping_, 0, 0) == 0) {
+    const pass_result result = pass();
+    if (complete_batch()) continue;
+    if (serve_statistics() || serve_flush(result)) continue;
+    if (result.end == pass_end::sink_full) {
+      // A record is ready and nobody reads. Producers need not signal: only a request can change that.
+      wait(0);
+    } else {
+      sleep();
+    }
+  }
+}
+
+// One merge pass into the batch of the oldest read request; what it took is given back to the producers at once.
+pass_result worker::pass() {
+  const pass_result result = merge_.pass(batch_sink{*this});
+  merge_.release();
+  report_overdue();
+  return result;
+}
+
+bool worker::open_batch() {
+  if (batch_irp_ != nullptr) return true;
+  batch_irp_ = reads_.remove();
+  if (batch_irp_ == nullptr) return false;
+  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(batch_irp_);
+  batch_.begin(batch_irp_->AssociatedIrp.SystemBuffer, stack->Parameters.Read.Length, channel_->options().boot,
+               frequency_);
+  return true;
+}
+
+bool worker::accept(const record_view<native_seam>& record) {
+  if (!open_batch() || !batch_.add(record)) return false;
+  if (record.type() == record_type_loss) {
+    loss_payload loss;
+    copy_bytes(&loss, record.payload(), sizeof loss);
+    announced_[record.cpu] += loss.events;
+  }
+  return true;
+}
+
+// True: a request was completed.
+bool worker::complete_batch() {
+  if (batch_irp_ == nullptr) return false;
+  PIRP const irp = batch_irp_;
+  batch_irp_ = nullptr;
+  complete(irp, STATUS_SUCCESS, batch_.finish());
+  return true;
+}
+
+// A flush is served when nothing that was final at the time of the request is left: the pass before this one did not end
+// for want of room. Then a read is completed even with an empty batch.
+bool worker::serve_flush(const pass_result& last) {
+  if (last.end == pass_end::sink_full || InterlockedExchange(&flush_requested_, 0) == 0) return false;
+  // The margin passes first: what was closed before the request is older than T in the next pass.
+  KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
+  const pass_result result = pass();
+  if (result.end == pass_end::sink_full) {  // more than one batch: the flush goes on after this one
+    InterlockedExchange(&flush_requested_, 1);
+    return complete_batch();
+  }
+  if (!open_batch()) {  // nobody reads yet: the next read is completed
+    InterlockedExchange(&flush_requested_, 1);
+    return false;
+  }
+  add_unannounced();
+  return complete_batch();
+}
+
+// R4 for gaps that no record follows yet: from the published figures.
+bool worker::add_unannounced() {
+  for (uint32_t cpu = 0; cpu < channel_->cpu_count(); ++cpu) {
+    loss_summary figures;
+    uint32_t attempts = 0;
+    while (!read_loss_figures(channel_->region(cpu, lane_main).producer->loss, figures)) {
+      if (++attempts == 1000) return false;  // the CPU drops without pause; the next flush tells
+    }
+    if (figures.events == announced_[cpu]) continue;
+    if (!batch_.add_figures(static_cast<uint16_t>(cpu), figures)) return false;
+  }
+  return true;
+}
+
+// The checked order of going to sleep: announce; let the margin pass; look; sleep only if that look allows it.
+void worker::sleep() {
+  channel_->wake().announce(announcement::any_close);
+  pass_result result{};
+  for (uint32_t attempt = 0;; ++attempt) {
+    pause(attempt);
+    result = pass();
+    if (result.emitted != 0 || result.end == pass_end::sink_full || result.may_sleep() ||
+        InterlockedCompareExchange(&stopping_, 0, 0) != 0) {
+      break;
+    }
+    // Stopped by a head without a time, or by an idle ring's T: again after the margin. A request is not kept waiting.
+    if (KeReadStateEvent(&attention_) != 0) break;
+  }
+  if (result.may_sleep() && result.emitted == 0) {
+    uint64_t ticks = 0;
+    if (result.end == pass_end::stamped && overdue_ticks_ != 0) {
+      const uint64_t now = merge_.source().now();
+      const uint64_t due = result.open_time + overdue_ticks_ + margin_ticks_ + 1;
+      const uint64_t least = frequency_ / 1000;  // too many set aside already: look again, but do not spin
+      ticks = due > now + least ? due - now : least;
+    }
+    wait(ticks);
+  }
+  channel_->wake().announce(announcement::running);
+}
+
+// The margin, by spinning: no timer of the kernel is that fine. Where that does not help for long, by sleeping.
+void worker::pause(uint32_t attempt) {
+  if (attempt < 16) {
+    KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
+  } else {
+    LARGE_INTEGER interval;
+    interval.QuadPart = -10000;  // 1 ms
+    KeDelayExecutionThread(KernelMode, FALSE, &interval);
+  }
+}
+
+// Until there is something to do; at most `ticks`, 0: for ever.
+void worker::wait(uint64_t ticks) {
+  LARGE_INTEGER interval;
+  interval.QuadPart = -static_cast<LONGLONG>(ticks * 10000000 / frequency_ + 1);
+  KeWaitForSingleObject(&attention_, Executive, KernelMode, FALSE, ticks == 0 ? nullptr : &interval);
+}
+
+void worker::write_anchor() {
+  const anchor_payload now = anchor();
+  (void)channel_->write(record_type_anchor, event_version, &now, sizeof now);
+}
+
+// Called inside a merge pass: notes only, and reports after it.
+void worker::note_set_aside(const record_view<native_seam>& record) {
+  ++overdue_count_;
+  if (noted_count_ == ring_reader<native_seam>::max_set_aside) return;  // still counted
+  set_aside_record& note = noted_[noted_count_++];
+  note = {{channel_->options().boot, record.position, record.cpu, record.lane}, record.time, record.type(), 0, 0};
+  if (note.type >= first_event_type && note.type < first_own_type) {
+    // The context was written before the record was stamped and is not written again (channel::reserve_event).
+    note.pid = record.data.load(record.offset + record_header_size);
+    note.tid = record.data.load(record.offset + record_header_size + 4);
+  }
+}
+
+void worker::report_overdue() {
+  while (noted_count_ != 0) {
+    const set_aside_record& note = noted_[--noted_count_];
+    const uint64_t now = merge_.source().now();
+    const overdue_payload payload{note.identity.position,
+                                  note.time,
+                                  now > note.time ? now - note.time : 0,
+                                  note.type,
+                                  note.identity.cpu,
+                                  note.identity.lane,
+                                  0,
+                                  note.pid,
+                                  note.tid};
+    (void)channel_->write(record_type_overdue, event_version, &payload, sizeof payload);
+  }
+}
+
+}  // namespace sluice

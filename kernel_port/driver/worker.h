@@ -1,0 +1,115 @@
+// The worker: the system thread that merges the rings and completes read requests with batches.
+//
+// It is the only consumer of the rings. While no request waits, it takes nothing: what a client does not read stays in the
+// rings, and what does not fit there is dropped and announced. A slow client costs itself.
+//
+// Requests come at up to DISPATCH_LEVEL; the merge, statistics and completion run at PASSIVE_LEVEL in the thread.
+#pragma once
+
+#include "kernel_port/driver/options.h"
+#include "kernel_port/driver/protocol.h"
+#include "kernel_port/driver/request_queue.h"
+#include "pipeline/batch_writer.h"
+#include "pipeline/merge.h"
+
+namespace sluice {
+
+class worker {
+ public:
+  worker() : merge_(kernel_clock{}, slack_order(0)) {}
+  ~worker() { stop(); }
+  worker(const worker&) = delete;
+  worker& operator=(const worker&) = delete;
+
+  // PASSIVE_LEVEL. Starts the thread.
+  [[nodiscard]] NTSTATUS start(channel& from, const kernel_functions& functions, const driver_options& options);
+  // PASSIVE_LEVEL. Ends the thread and cancels what waits.
+  void stop();
+
+  // The caller returns STATUS_PENDING. Up to DISPATCH_LEVEL.
+  void read(PIRP irp);
+  void query_statistics(PIRP irp);
+  // Completes a read, the pending one or the next, with what is final now; with an empty batch if that is nothing.
+  void flush();
+  // Completes everything that waits for this handle.
+  void cancel(PFILE_OBJECT file);
+
+  // The clock's relation to UTC, now. Up to DISPATCH_LEVEL.
+  anchor_payload anchor() const;
+
+ private:
+  struct set_aside_record {
+    record_identity identity;
+    uint64_t time;
+    uint16_t type;
+    uint32_t pid;
+    uint32_t tid;
+  };
+
+  // What a merge pass hands records to: the batch of the request at the head of the queue.
+  struct batch_sink {
+    worker& self;
+    bool operator()(const record_view<native_seam>& record) { return self.accept(record); }
+    void set_aside(const record_view<native_seam>& record) { self.note_set_aside(record); }
+  };
+
+  static VOID NTAPI run(PVOID context);
+  void loop();
+  bool accept(const record_view<native_seam>& record);
+  bool open_batch();
+  void note_set_aside(const record_view<native_seam>& record);
+  void report_overdue();
+  pass_result pass();
+  bool complete_batch();
+  bool serve_flush(const pass_result& last);
+  bool add_unannounced();
+  void sleep();
+  void pause(uint32_t attempt);
+  void wait(uint64_t ticks);
+  void write_anchor();
+
+  bool serve_statistics();
+  NTSTATUS collect_statistics(void* buffer, uint32_t size, uint32_t& written);
+  void snapshot(uint32_t cpu);
+  static VOID NTAPI snapshot_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
+
+  channel* channel_ = nullptr;
+  const kernel_functions* functions_ = nullptr;
+  merge<native_seam, kernel_clock, slack_order> merge_;
+  nonpaged_array<ring_reader<native_seam>> readers_;
+  nonpaged_array<ring_head> heads_;
+  nonpaged_array<tournament_node> nodes_;
+  nonpaged_array<uint64_t> announced_;  // events that LOSS records have told of, by CPU
+  uint64_t frequency_ = 1;
+  uint64_t margin_ticks_ = 0;
+  uint64_t overdue_ticks_ = 0;
+
+  PVOID thread_ = nullptr;
+  KEVENT attention_{};  // something to do: a record was closed, a request came, stop
+  LONG stopping_ = 0;
+  LONG flush_requested_ = 0;
+  request_queue reads_;
+  request_queue statistics_;
+  bool requests_started_ = false;
+
+  PIRP batch_irp_ = nullptr;
+  batch_writer batch_;
+  uint64_t overdue_count_ = 0;
+  uint32_t noted_count_ = 0;
+  set_aside_record noted_[ring_reader<native_seam>::max_set_aside] = {};
+
+  // The answer of one CPU to a statistics request.
+  struct cpu_snapshot {
+    KDPC dpc;
+    KEVENT done;
+    worker* self;
+    uint32_t cpu;
+    bool settled;
+    uint64_t violations;
+    kernel_rings::positions where;
+    account_row rows[max_record_types];
+  };
+  nonpaged_array<cpu_snapshot> snapshot_;
+};
+
+}  // namespace sluice

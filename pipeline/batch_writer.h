@@ -1,0 +1,87 @@
+// Writes a batch (pipeline/batch.h) into a buffer, record by record. One thread. Freestanding.
+#pragma once
+
+#include "pipeline/batch.h"
+#include "pipeline/loss.h"
+#include "pipeline/ring_reader.h"
+
+namespace sluice {
+
+class batch_writer {
+ public:
+  // `buffer` is 8-byte aligned and has room for a batch header.
+  void begin(void* buffer, uint32_t size, uint64_t boot, uint64_t clock_frequency) {
+    buffer_ = static_cast<uint8_t*>(buffer);
+    size_ = size & ~(record_alignment - 1);
+    header_ = {batch_magic, batch_version, sizeof(batch_header), sizeof(batch_header), 0, boot, clock_frequency};
+  }
+
+  // False: no room; nothing was written.
+  template <class seam>
+  [[nodiscard]] bool add(const record_view<seam>& record) {
+    uint8_t* const to = open_entry(record.length, record.cpu, record.lane, record.late ? batch_flag_late : 0,
+                                   record.position);
+    if (to == nullptr) return false;
+    copy_bytes(to, record.bytes(), record.length);
+    return true;
+  }
+
+  // What a CPU has dropped since load, for a gap that no record follows (batch_flag_figures).
+  [[nodiscard]] bool add_figures(uint16_t cpu, const loss_summary& figures) {
+    uint32_t entries = 0;
+    for (uint32_t events : figures.dropped) entries += events != 0;
+    const uint32_t length =
+        record_header_size + static_cast<uint32_t>(sizeof(loss_payload) + entries * sizeof(loss_entry));
+    uint8_t* to = open_entry(length, cpu, lane_main, batch_flag_figures, 0);
+    if (to == nullptr) return false;
+    const record_header record{make_state_and_length(record_state::committed, length),
+                               record_type_loss,
+                               1,
+                               record_flag_critical,
+                               static_cast<uint32_t>(figures.last_time),
+                               static_cast<uint32_t>(figures.last_time >> 32)};
+    const loss_payload payload{figures.first_time, figures.last_time, figures.bytes, figures.events, entries, 0};
+    to = put(to, &record, sizeof record);
+    to = put(to, &payload, sizeof payload);
+    for (uint32_t type = 0; type < max_record_types; ++type) {
+      if (figures.dropped[type] == 0) continue;
+      const loss_entry entry{static_cast<uint16_t>(type), 0, 0, figures.dropped[type]};
+      to = put(to, &entry, sizeof entry);
+    }
+    return true;
+  }
+
+  uint32_t record_count() const { return header_.record_count; }
+
+  // Writes the header; returns the bytes of the whole batch.
+  uint32_t finish() {
+    copy_bytes(buffer_, &header_, sizeof header_);
+    return header_.total_bytes;
+  }
+
+ private:
+  static uint8_t* put(uint8_t* to, const void* from, uint32_t length) {
+    copy_bytes(to, from, length);
+    return to + length;
+  }
+
+  // Where the record goes, or null. Padding is zeroed: nothing of an earlier batch leaks.
+  uint8_t* open_entry(uint32_t length, uint16_t cpu, uint8_t lane, uint8_t flags, uint64_t position) {
+    const uint32_t bytes = batch_overhead(length);
+    if (bytes > size_ - header_.total_bytes) return nullptr;
+    uint8_t* const at = buffer_ + header_.total_bytes;
+    const batch_entry entry{bytes, cpu, lane, flags, position};
+    copy_bytes(at, &entry, sizeof entry);
+    uint8_t* const record = at + sizeof entry;
+    for (uint32_t i = length; i < record_stride(length); ++i) record[i] = 0;
+    header_.total_bytes += bytes;
+    ++header_.record_count;
+    return record;
+  }
+
+  uint8_t* buffer_ = nullptr;
+  uint32_t size_ = 0;
+  batch_header header_{};
+};
+
+}  // namespace sluice

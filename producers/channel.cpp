@@ -1,0 +1,70 @@
+#include "producers/channel.h"
+
+namespace sluice {
+
+NTSTATUS channel::create(const kernel_functions& functions, const channel_options& options) {
+  PAGED_CODE();
+  if (check_geometry(options.main) != region_status::ok || check_geometry(options.spare) != region_status::ok) {
+    return STATUS_INVALID_PARAMETER;
+  }
+  options_ = options;
+  KeInitializeSpinLock(&types_lock_);
+  LARGE_INTEGER frequency;
+  KeQueryPerformanceCounter(&frequency);
+  const uint32_t cpus = KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS);
+  if (!rings_.allocate(functions, cpus) || !views_.allocate(functions, cpus * lanes_per_cpu) ||
+      !regions_.allocate(functions, cpus * lanes_per_cpu)) {
+    return STATUS_INSUFFICIENT_RESOURCES;
+  }
+  for (uint32_t i = 0; i < cpus * lanes_per_cpu; ++i) {
+    const uint8_t lane = static_cast<uint8_t>(i % lanes_per_cpu);
+    const ring_geometry& geometry = lane == lane_main ? options.main : options.spare;
+    if (!regions_[i].allocate(functions, region_bytes(geometry))) return STATUS_INSUFFICIENT_RESOURCES;
+    views_[i] = create_region(regions_[i].get(), geometry,
+                              {options.boot, static_cast<uint64_t>(frequency.QuadPart),
+                               static_cast<uint16_t>(i / lanes_per_cpu), lane, 0});
+  }
+  for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
+    rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options.critical_types);
+  }
+  return STATUS_SUCCESS;
+}
+
+bool channel::reserve_event(uint16_t type, uint32_t length, reservation& held) {
+  const event_context context{static_cast<uint32_t>(reinterpret_cast<uintptr_t>(PsGetCurrentProcessId())),
+                              static_cast<uint32_t>(reinterpret_cast<uintptr_t>(PsGetCurrentThreadId()))};
+  // Before the reservation: from here to the end of the record the thread cannot be suspended.
+  const bool enter = KeGetCurrentIrql() < DISPATCH_LEVEL;
+  if (enter) KeEnterCriticalRegion();
+  reserve_status status;
+  {
+    dispatch_section section;
+    held.cpu_ = section.cpu();
+    status = rings_[held.cpu_].reserve(type, event_version, length, held.record_, [&](const kernel_record& record) {
+      record.data.store(record.offset + record_header_size, context.pid);
+      record.data.store(record.offset + record_header_size + 4, context.tid);
+    });
+  }
+  if (status != reserve_status::ok) {
+    if (enter) KeLeaveCriticalRegion();
+    return false;
+  }
+  held.type_ = type;
+  held.in_critical_region_ = enter;
+  held.channel_ = this;
+  return true;
+}
+
+// Off the path of a running consumer.
+SLUICE_NEVER_INLINE void channel::signal(announcement level, uint32_t cpu, uint16_t type) {
+  if (level == announcement::threshold && (options_.critical_types >> type & 1) == 0) {
+    const region_view<native_seam>& view = region(cpu, lane_main);
+    // Relaxed: a hint of how much is pending; the timed sleep that goes with this level bounds an error (W2).
+    const uint32_t pending = view.producer->published.load(memory_order::relaxed) -
+                             view.consumer->consumed.load(memory_order::relaxed);
+    if (pending < options_.wake_threshold) return;
+  }
+  KeSetEvent(signal_, IO_NO_INCREMENT, FALSE);  // Wait = FALSE: allowed up to DISPATCH_LEVEL
+}
+
+}  // namespace sluice

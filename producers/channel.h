@@ -1,0 +1,167 @@
+// The channel: what producers write to. One pair of rings per CPU (pipeline/cpu_rings.h), the types that are switched on,
+// and the signal to the consumer.
+//
+//   write      from any IRQL up to DISPATCH_LEVEL; payload from non-paged memory if at DISPATCH_LEVEL
+//   reserve    from any IRQL up to DISPATCH_LEVEL; the record is filled and closed at the caller's IRQL
+//
+// Nothing is allocated per event. A record that finds no room is counted and announced, never waited for.
+#pragma once
+
+#include "pipeline/cpu_rings.h"
+#include "pipeline/wake.h"
+#include "producers/events.h"
+#include "producers/pool.h"
+#include "producers/scopes.h"
+
+namespace sluice {
+
+struct kernel_clock {
+  uint64_t now() { return static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart); }
+};
+
+using kernel_rings = cpu_rings<native_seam, kernel_clock>;
+using kernel_record = open_record<native_seam>;
+
+struct channel_options {
+  ring_geometry main;
+  ring_geometry spare;
+  uint64_t boot;             // identity of this load, in every record's identity
+  uint64_t critical_types;   // bit n: type n may use the critical part and the spare ring
+  uint32_t wake_threshold;   // pending bytes of a ring, at announcement level `threshold`
+};
+
+// A reservation that is held: RAII over critical region and record. Discards what was not committed. The thread that made
+// it also ends it; up to APC_LEVEL it is in a critical region meanwhile, so it cannot be suspended.
+class channel;
+class reservation {
+ public:
+  reservation() = default;
+  ~reservation() { discard(); }
+  reservation(const reservation&) = delete;
+  reservation& operator=(const reservation&) = delete;
+
+  explicit operator bool() const { return channel_ != nullptr; }
+  uint8_t* payload() const { return record_.payload(); }
+  uint32_t payload_length() const { return record_.payload_length(); }
+
+  void commit() { end(record_state::committed); }
+  void discard() { end(record_state::discarded); }
+
+ private:
+  friend class channel;
+  void end(record_state state);
+
+  channel* channel_ = nullptr;
+  kernel_record record_{};
+  uint32_t cpu_ = 0;
+  uint16_t type_ = 0;
+  bool in_critical_region_ = false;
+};
+
+class channel {
+ public:
+  channel() = default;
+  channel(const channel&) = delete;
+  channel& operator=(const channel&) = delete;
+
+  // PASSIVE_LEVEL. STATUS_INVALID_PARAMETER: a geometry that does not hold; STATUS_INSUFFICIENT_RESOURCES.
+  [[nodiscard]] NTSTATUS create(const kernel_functions& functions, const channel_options& options);
+
+  // Copies `length` bytes and commits at once. Up to DISPATCH_LEVEL.
+  reserve_status write(uint16_t type, uint8_t version, const void* payload, uint32_t length) {
+    reserve_status status;
+    uint32_t cpu;
+    {
+      dispatch_section section;
+      cpu = section.cpu();
+      status = rings_[cpu].write(type, version, payload, length);
+    }
+    if (status == reserve_status::ok) after_close(cpu, type);
+    return status;
+  }
+
+  // Room for `length` bytes of payload; the first 8 become the current process and thread, and stay as they are (events
+  // of the library begin with event_context). False: there is no room, which is counted. Up to DISPATCH_LEVEL.
+  [[nodiscard]] bool reserve_event(uint16_t type, uint32_t length, reservation& held);
+
+  // The same without context and without critical region, for whoever closes a record elsewhere: close() from any thread.
+  [[nodiscard]] reserve_status reserve(uint16_t type, uint8_t version, uint32_t length, kernel_record& record,
+                                       uint32_t& cpu) {
+    dispatch_section section;
+    cpu = section.cpu();
+    return rings_[cpu].reserve(type, version, length, record);
+  }
+  void close(const kernel_record& record, record_state state, uint32_t cpu, uint16_t type) {
+    record.close(state);
+    after_close(cpu, type);
+  }
+
+  // Types are switched at run time; a callback asks before it does anything. Up to DISPATCH_LEVEL.
+  bool is_on(uint16_t type) {
+    if (types_[type / 32 % 2].load(memory_order::relaxed) >> (type % 32) & 1) [[likely]] return true;
+    InterlockedIncrement64(&switched_off_);
+    return false;
+  }
+  void set_types(uint64_t types) {
+    const spin_lock_scope lock(types_lock_);
+    store_types(types);
+  }
+  // One more type, whatever else is on.
+  void switch_on(uint16_t type) {
+    const spin_lock_scope lock(types_lock_);
+    store_types(types() | uint64_t{1} << type);
+  }
+  uint64_t types() const {
+    return static_cast<uint64_t>(types_[1].load(memory_order::relaxed)) << 32 | types_[0].load(memory_order::relaxed);
+  }
+  uint64_t switched_off() { return static_cast<uint64_t>(InterlockedCompareExchange64(&switched_off_, 0, 0)); }
+
+  // The consumer's side.
+  uint32_t cpu_count() const { return rings_.count(); }
+  kernel_rings& rings(uint32_t cpu) { return rings_[cpu]; }
+  const region_view<native_seam>& region(uint32_t cpu, uint32_t lane) const {
+    return views_[cpu * lanes_per_cpu + lane];
+  }
+  const channel_options& options() const { return options_; }
+  wake_line<native_seam>& wake() { return wake_; }
+  void set_signal(KEVENT* event) { signal_ = event; }
+
+  // What may be longest, bytes of payload.
+  uint32_t max_payload() const { return options_.main.max_record - record_header_size; }
+
+ private:
+  friend class reservation;
+
+  void after_close(uint32_t cpu, uint16_t type) {
+    if (const announcement level = wake_.after_close(); level != announcement::running) [[unlikely]] {
+      signal(level, cpu, type);
+    }
+  }
+  void signal(announcement level, uint32_t cpu, uint16_t type);
+
+  // Relaxed: a switch takes effect for callbacks that look after it; nothing else depends on it.
+  void store_types(uint64_t types) {
+    types_[0].store(static_cast<uint32_t>(types), memory_order::relaxed);
+    types_[1].store(static_cast<uint32_t>(types >> 32), memory_order::relaxed);
+  }
+
+  wake_line<native_seam> wake_;
+  atomic_word types_[2];  // one bit a type
+  KSPIN_LOCK types_lock_{};
+  KEVENT* signal_ = nullptr;
+  nonpaged_array<kernel_rings> rings_;
+  nonpaged_array<region_view<native_seam>> views_;
+  nonpaged_array<nonpaged_memory> regions_;
+  channel_options options_{};
+  LONG64 switched_off_ = 0;
+};
+
+inline void reservation::end(record_state state) {
+  if (channel_ == nullptr) return;
+  record_.close(state);
+  channel_->after_close(cpu_, type_);
+  channel_ = nullptr;
+  if (in_critical_region_) KeLeaveCriticalRegion();
+}
+
+}  // namespace sluice

@@ -1,0 +1,24 @@
+#include "producers/kernel_functions.h"
+
+namespace sluice {
+namespace {
+
+template <class function, size_t size>
+void resolve(function& pointer, const char16_t (&name)[size]) {
+  UNICODE_STRING string = unicode_literal(name);
+  pointer = reinterpret_cast<function>(MmGetSystemRoutineAddress(&string));
+}
+
+}  // namespace
+
+void resolve_kernel_functions(kernel_functions& functions) {
+  PAGED_CODE();
+  resolve(functions.PsSetCreateProcessNotifyRoutineEx2, u"PsSetCreateProcessNotifyRoutineEx2");
+  resolve(functions.PsSetCreateProcessNotifyRoutineEx, u"PsSetCreateProcessNotifyRoutineEx");
+  resolve(functions.PsSetLoadImageNotifyRoutineEx, u"PsSetLoadImageNotifyRoutineEx");
+  resolve(functions.PsGetProcessStartKey, u"PsGetProcessStartKey");
+  resolve(functions.KeQuerySystemTimePrecise, u"KeQuerySystemTimePrecise");
+  resolve(functions.ExAllocatePool2, u"ExAllocatePool2");
+}
+
+}  // namespace sluice

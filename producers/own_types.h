@@ -1,0 +1,69 @@
+// Types that a driver registers: a name and a layout, so that every client can show its events without being built for
+// them. Registration at PASSIVE_LEVEL; the events themselves are written with channel::write or reserve, at up to
+// DISPATCH_LEVEL.
+#pragma once
+
+#include "producers/channel.h"
+
+namespace sluice {
+
+struct own_type {
+  const char* name;  // ASCII, at most 32 characters
+  uint8_t version;
+  const field_declaration* fields;
+  uint32_t field_count;
+};
+
+// A field of payload struct `type`: SLUICE_FIELD(my_event, request, sluice::field_kind::unsigned_integer)
+#define SLUICE_FIELD(type, member, kind_of) \
+  ::sluice::make_field(#member, offsetof(type, member), sizeof(type::member), kind_of)
+
+// Fails to compile if the name is too long.
+template <size_t size>
+constexpr field_declaration make_field(const char (&name)[size], size_t offset, size_t bytes, field_kind kind) {
+  static_assert(size - 1 <= max_name_length, "a field's name has at most 32 characters");
+  field_declaration field{};
+  for (size_t i = 0; i + 1 < size; ++i) field.name[i] = name[i];
+  field.offset = static_cast<uint16_t>(offset);
+  field.size = static_cast<uint16_t>(bytes);
+  field.kind = kind;
+  return field;
+}
+
+class own_types {
+ public:
+  static constexpr uint32_t capacity = max_record_types - first_own_type;
+
+  void start(channel& to) {
+    channel_ = &to;
+    KeInitializeSpinLock(&lock_);
+  }
+
+  // Gives the type its number, switches it on, and writes its declaration into the stream. PASSIVE_LEVEL.
+  // STATUS_INVALID_PARAMETER: a name or layout that no client could read; STATUS_OBJECT_NAME_COLLISION: the name is taken;
+  // STATUS_INSUFFICIENT_RESOURCES: 32 types are registered.
+  [[nodiscard]] NTSTATUS register_type(const own_type& type, uint16_t& number);
+
+  // Copies every declaration, each padded to 8 bytes, as protocol::code_types gives them. `needed` is set in any case.
+  // STATUS_BUFFER_TOO_SMALL: nothing was copied. Up to DISPATCH_LEVEL.
+  [[nodiscard]] NTSTATUS copy_declarations(void* buffer, uint32_t size, uint32_t& needed);
+
+  uint64_t mask();  // bit n: type n is registered
+
+ private:
+  struct declaration {
+    type_declaration_payload head;
+    field_declaration fields[max_fields];
+  };
+  static uint32_t length_of(const declaration& from) {
+    return sizeof(type_declaration_payload) + from.head.field_count * sizeof(field_declaration);
+  }
+  static bool is_sound(const own_type& type);
+
+  channel* channel_ = nullptr;
+  KSPIN_LOCK lock_{};
+  uint32_t count_ = 0;
+  declaration declarations_[capacity] = {};
+};
+
+}  // namespace sluice

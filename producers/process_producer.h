@@ -1,0 +1,43 @@
+// process_create and process_exit, from the process notify routine: Ex2, else Ex, else plain.
+//
+// The routine runs at PASSIVE_LEVEL in the creating thread, or in the last exiting one. It reads the strings, which are
+// paged, straight into the reserved record; it never waits and allocates nothing.
+#pragma once
+
+#include "kernel_port/driver/protocol.h"
+#include "producers/channel.h"
+#include "producers/first_threads.h"
+
+namespace sluice {
+
+class process_producer {
+ public:
+  process_producer() = default;
+  ~process_producer() { stop(); }
+  process_producer(const process_producer&) = delete;
+  process_producer& operator=(const process_producer&) = delete;
+
+  // PASSIVE_LEVEL. Registers the best routine that this kernel gives. One producer at a time in a driver.
+  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions, first_threads& threads);
+  // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more.
+  void stop();
+
+  protocol::registration registered() const { return registered_; }
+
+ private:
+  static VOID NTAPI on_notify_ex(PEPROCESS process, HANDLE pid, PPS_CREATE_NOTIFY_INFO info);
+  static VOID NTAPI on_notify_plain(HANDLE parent_pid, HANDLE pid, BOOLEAN create);
+
+  void created(PEPROCESS process, HANDLE pid, const PS_CREATE_NOTIFY_INFO& info);
+  void created_plain(HANDLE parent_pid, HANDLE pid);
+  void exited(PEPROCESS process, HANDLE pid);
+  uint64_t start_key(PEPROCESS process, uint32_t& flags) const;
+
+  channel* channel_ = nullptr;
+  first_threads* threads_ = nullptr;
+  const kernel_functions* functions_ = nullptr;
+  protocol::registration registered_ = protocol::registration::none;
+  EX_RUNDOWN_REF rundown_{};
+};
+
+}  // namespace sluice
