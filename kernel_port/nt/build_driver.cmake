@@ -15,7 +15,7 @@ set(nt_compile_options
   -fno-stack-protector -mno-stack-arg-probe    # their support routines live in a C run-time library; frames are bounded instead
   -fno-ident -ffile-prefix-map=${nt_project_root}=.
   -Wall -Wextra -Werror -Wshadow -Wno-missing-field-initializers
-  -Wframe-larger-than=1024                     # a kernel stack is 12 to 24 KB, shared with everyone below us
+  -Wframe-larger-than=1024 -fstack-usage       # a kernel stack is 12 to 24 KB, shared with everyone below us
   -D_WIN32_WINNT=0x0A00 -DNTDDI_VERSION=0x0A000000)
 
 set(nt_link_options

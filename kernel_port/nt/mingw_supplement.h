@@ -57,6 +57,42 @@ extern "C" {
 #undef PsProcessType
 #undef PsThreadType
 
+// --- Annotations that mingw-w64 lacks: they cost nothing here, and analysis reads them with the WDK -------------------
+
+#ifndef _IRQL_saves_global_
+#define _IRQL_saves_global_(kind, parameter)
+#endif
+#ifndef _IRQL_restores_global_
+#define _IRQL_restores_global_(kind, parameter)
+#endif
+#ifndef _IRQL_always_function_max_
+#define _IRQL_always_function_max_(irql)
+#endif
+#ifndef _IRQL_always_function_min_
+#define _IRQL_always_function_min_(irql)
+#endif
+#ifndef _Kernel_clear_do_init_
+#define _Kernel_clear_do_init_(value)
+#endif
+#ifndef _Dispatch_type_
+#define _Dispatch_type_(type)
+#endif
+#ifndef _Kernel_requires_resource_held_
+#define _Kernel_requires_resource_held_(kind)
+#endif
+#ifndef _Kernel_requires_resource_not_held_
+#define _Kernel_requires_resource_not_held_(kind)
+#endif
+#ifndef _Kernel_acquires_resource_
+#define _Kernel_acquires_resource_(kind)
+#endif
+#ifndef _Kernel_releases_resource_
+#define _Kernel_releases_resource_(kind)
+#endif
+#ifndef _Interlocked_operand_
+#define _Interlocked_operand_
+#endif
+
 extern "C" {
 
 // --- Processes -------------------------------------------------------------------------------------------------------
@@ -101,6 +137,10 @@ typedef enum _PSCREATETHREADNOTIFYTYPE {
   PsCreateThreadNotifyNonSystem = 0,
   PsCreateThreadNotifySubsystems = 1,
 } PSCREATETHREADNOTIFYTYPE;
+
+#ifndef THREAD_QUERY_INFORMATION
+#define THREAD_QUERY_INFORMATION 0x0040
+#endif
 
 // Windows 10. PASSIVE_LEVEL.
 NTSTATUS NTAPI PsSetCreateThreadNotifyRoutineEx(PSCREATETHREADNOTIFYTYPE NotifyType, PVOID NotifyInformation);

@@ -2,6 +2,9 @@
 // the kernel. <ntifs.h> is the WDK's, mingw-w64's, or that of the simulated kernel, by include path.
 #pragma once
 
+#include <stddef.h>
+#include <stdint.h>
+
 #if defined(__MINGW32__)
 #include "kernel_port/nt/mingw_supplement.h"  // includes <ntifs.h> and adds what its headers lack
 #else
