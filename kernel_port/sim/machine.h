@@ -27,6 +27,13 @@ enum class kernel_level {
   windows10, // process Ex2, thread Ex, image Ex, PsGetProcessStartKey
 };
 
+// A REG_DWORD under Services\<driver>\Parameters, for the driver to read at start.
+struct service_parameter {
+  std::u16string driver;
+  std::u16string name;
+  uint32_t value;
+};
+
 struct machine_options {
   uint32_t processors = 2;             // 1..256, whatever the host has
   uint32_t processors_per_group = 64;  // at most 64, as on Windows
@@ -34,6 +41,7 @@ struct machine_options {
   uint64_t seed = 0;                   // 0: the host schedules freely; otherwise the seam perturbs by this seed
   bool check_paged_access = true;      // paged memory touched at DISPATCH_LEVEL is a bug check
   bool integrity_checked_images = true;  // drivers are taken as linked with FORCE_INTEGRITY
+  std::vector<service_parameter> service_parameters = {};
 };
 
 class machine {

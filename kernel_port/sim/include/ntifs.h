@@ -21,6 +21,7 @@
 #include "simulated_nt/kernel.h"
 #include "simulated_nt/executive.h"
 #include "simulated_nt/object.h"
+#include "simulated_nt/registry.h"
 #include "simulated_nt/io_types.h"
 #include "simulated_nt/io.h"
 #include "simulated_nt/process.h"
