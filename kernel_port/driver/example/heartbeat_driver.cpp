@@ -25,15 +25,16 @@ struct {
   uint16_t type;
   KTIMER timer;
   KDPC dpc;
-  uint64_t sequence;  // written by the DPC only; it is queued once at a time
-  uint32_t missed;
+  LONG64 sequence;  // interlocked: the DPC may run on two CPUs at once if one is slow
+  LONG missed;
 } driver;
 
 // DISPATCH_LEVEL. A write that finds no room is counted and announced by the library; the driver may tell, too.
 VOID NTAPI beat(PKDPC, PVOID, PVOID, PVOID) {
-  const heartbeat_event event{driver.sequence++, KeGetCurrentProcessorNumberEx(nullptr), driver.missed};
+  const heartbeat_event event{static_cast<uint64_t>(InterlockedIncrement64(&driver.sequence)),
+                              KeGetCurrentProcessorNumberEx(nullptr), static_cast<uint32_t>(driver.missed)};
   if (driver.sensor->events().write(driver.type, 1, &event, sizeof event) != sluice::reserve_status::ok) {
-    ++driver.missed;
+    InterlockedIncrement(&driver.missed);
   }
 }
 
