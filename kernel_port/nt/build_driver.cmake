@@ -2,7 +2,7 @@
 # kernel, from a Linux host.
 #
 # Driver sources know nothing of this: they are compiled as they stand. The file is bit-reproducible: no time stamp, no
-# path of the build machine, no debug information. Exports for gates: target properties NT_IMAGE, NT_OBJECTS, NT_OBJDUMP.
+# path of the build machine, no debug information. Exports for gates: target properties NT_IMAGE, NT_OBJECTS, NT_COMPILER, NT_OBJDUMP.
 
 set(nt_directory ${CMAKE_CURRENT_LIST_DIR})
 get_filename_component(nt_project_root ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
@@ -14,7 +14,7 @@ set(nt_compile_options
   -fno-threadsafe-statics -fno-use-cxa-atexit  # a static that needs code at start would never be constructed
   -fno-stack-protector -mno-stack-arg-probe    # their support routines live in a C run-time library; frames are bounded instead
   -fno-ident -ffile-prefix-map=${nt_project_root}=.
-  -Wall -Wextra -Werror -Wshadow -Wno-missing-field-initializers
+  -Wall -Wextra -Werror -Wshadow -Wdate-time -Wno-missing-field-initializers
   -Wframe-larger-than=1024 -fstack-usage       # a kernel stack is 12 to 24 KB, shared with everyone below us
   -D_WIN32_WINNT=0x0A00 -DNTDDI_VERSION=0x0A000000)
 
@@ -64,5 +64,6 @@ function(add_nt_driver name)
     COMMENT "NT ${driver_MACHINE}: linking ${name}.sys"
     VERBATIM)
   add_custom_target(${name}_sys ALL DEPENDS ${image})
-  set_target_properties(${name}_sys PROPERTIES NT_IMAGE ${image} NT_OBJECTS "${objects}" NT_OBJDUMP ${nt_objdump})
+  set_target_properties(${name}_sys PROPERTIES NT_IMAGE ${image} NT_OBJECTS "${objects}" NT_OBJDUMP ${nt_objdump}
+                        NT_COMPILER ${nt_compiler})
 endfunction()

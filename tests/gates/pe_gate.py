@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""Gate: what an x86-64 NT kernel, with HVCI too, asks of a driver's file, as far as the file shows it.
+
+    pe_gate.py IMAGE --imports LIST --objdump PROGRAM OBJECT ...
+
+The image: headers, sections, directories, imports, unwind data. The objects it was linked from, each with its .su file:
+start-up code, calls of support routines, stack frames. This says what the documentation asks for; it does not prove that
+Windows loads the file. Exit status: 0 kept, 1 broken.
+"""
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+
+from pe_image import SECTION_DISCARDABLE, SECTION_EXECUTE, SECTION_NOT_PAGED, SECTION_WRITE, Image
+
+MACHINE_AMD64 = 0x8664
+SUBSYSTEM_NATIVE = 1
+OLDEST_NT = (6, 1)
+MAX_FRAME = 1024
+HIGH_ENTROPY_VA, DYNAMIC_BASE, FORCE_INTEGRITY, NX_COMPAT = 0x20, 0x40, 0x80, 0x100
+
+
+def require(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+def check_file_header(image):
+    require(image["machine"] == MACHINE_AMD64, f"machine is {image['machine']:#x}, not x86-64")
+    flags = image["characteristics"]
+    require(flags & 0x0002, "not marked as an executable image")
+    require(not flags & 0x0001, "relocations are stripped: the image could be loaded at one address only")
+    require(not flags & 0x2000, "marked as a DLL")
+    require(image["time_stamp"] == 0, "carries the time it was built at")
+    require(image["symbols"] == 0, "carries symbols")
+
+
+def check_optional_header(image):
+    require(image["section_alignment"] == 0x1000, "sections are not aligned to pages")
+    require(image["file_alignment"] in (0x200, 0x1000), "file alignment is neither 512 nor 4096")
+    require(image["size_of_image"] % 0x1000 == 0, "image size is not a multiple of a page")
+    require(image["subsystem"] == SUBSYSTEM_NATIVE, f"subsystem is {image['subsystem']}, not native")
+    for kind in ("os", "subsystem"):
+        version = (image[kind + "_major"], image[kind + "_minor"])
+        require((6, 0) <= version <= OLDEST_NT, f"{kind} version {version} is not that of the oldest NT supported")
+
+
+def check_dll_characteristics(image):
+    flags = image["dll_characteristics"]
+    for name, bit in (("DYNAMIC_BASE", DYNAMIC_BASE), ("NX_COMPAT", NX_COMPAT), ("HIGH_ENTROPY_VA", HIGH_ENTROPY_VA),
+                      ("FORCE_INTEGRITY (process callbacks are refused without it)", FORCE_INTEGRITY)):
+        require(flags & bit, f"lacks {name}")
+
+
+def check_checksum(image):
+    require(image["checksum"] == image.computed_checksum(),
+            f"checksum is {image['checksum']:#x}, computed {image.computed_checksum():#x}")
+
+
+def check_sections(image):
+    for section in image.sections():
+        where = f"section {section.name}"
+        require(not section.name.startswith("/"), f"{where}: a long name, as debug information has")
+        require(not (section.flags & SECTION_WRITE and section.flags & SECTION_EXECUTE),
+                f"{where} is writable and executable")
+        if section.name in ("INIT", ".reloc"):
+            require(section.flags & SECTION_DISCARDABLE, f"{where} is not discardable")
+        else:
+            require(not section.flags & SECTION_DISCARDABLE, f"{where} is discardable")
+            pageable = section.name.startswith("PAGE")
+            require(bool(section.flags & SECTION_NOT_PAGED) != pageable,
+                    f"{where} is {'not ' if pageable else ''}pageable")
+
+
+def check_entry(image):
+    section = image.section_at(image["entry"])
+    require(section is not None and section.flags & SECTION_EXECUTE, "the entry point is not in code")
+    require(any(begin <= image["entry"] < end for begin, end, _ in image.functions()),
+            "the entry point has no unwind data")
+
+
+def check_directories(image):
+    for name in ("export", "tls", "delay_import", "clr", "debug", "bound_import"):
+        require(image.directory(name) == (0, 0), f"has a directory that a driver has no use for: {name}")
+    require(image.directory("import")[1], "imports nothing: not a driver that does anything")
+
+
+def check_unwind(image):
+    functions = image.functions()
+    require(functions, "no unwind data (.pdata)")
+    last = 0
+    for begin, end, information in functions:
+        code, data = image.section_at(begin), image.section_at(information & ~1)
+        require(last <= begin < end, f"unwind data out of order at {begin:#x}")
+        require(code is not None and code.flags & SECTION_EXECUTE and code.holds(end - 1),
+                f"unwind data for {begin:#x}, which is not code")
+        require(data is not None and not data.flags & SECTION_WRITE, f"unwind information of {begin:#x} is nowhere")
+        last = end
+
+
+def read_import_list(text):
+    """{(module, name): version} from a list of imports."""
+    allowed = {}
+    for line in text.splitlines():
+        words = line.split("#")[0].split()
+        if words:
+            module, name, version = words
+            allowed[module.lower(), name] = tuple(map(int, version.split(".")))
+    return allowed
+
+
+def check_imports(image, allowed):
+    for module, name, _ in image.imports():
+        require(name is not None, f"imports from {module} by ordinal")
+        require((module, name) in allowed, f"imports {name} from {module}, which the list of imports does not have")
+        version = allowed[module, name]
+        require(version <= OLDEST_NT, f"imports {name}, which kernels before {version} lack: look it up at run time")
+
+
+def check_image(image, allowed):
+    check_file_header(image)
+    check_optional_header(image)
+    check_dll_characteristics(image)
+    check_sections(image)
+    check_directories(image)
+    check_unwind(image)
+    check_entry(image)
+    check_imports(image, allowed)
+    check_checksum(image)
+
+
+# Sections whose contents some C run-time library would have to run or set up.
+START_UP = re.compile(r"\s(\.(?:ctors|dtors|init_array|fini_array|CRT\$|tls)\S*)\s")
+SUPPORT_CALL = re.compile(r"\b(_*chkstk\w*|__gxx_\w+|_Unwind_\w+|__cxa_\w+|atexit|__main|_?_?emutls\w*|__atomic_\w+|"
+                          r"__stack_chk_\w+|__security_\w+|_Zn[wa]\w*|_Zd[la]\w*)\b")
+
+
+def check_object_listing(name, listing):
+    """`listing` is what objdump -h -t says of the object."""
+    start_up = START_UP.search(listing)
+    require(not start_up, f"{name}: section {start_up and start_up.group(1)}: nothing runs it in a kernel")
+    call = SUPPORT_CALL.search(listing)
+    require(not call, f"{name}: refers to {call and call.group(1)}, which no kernel has")
+
+
+def check_frames(name, usage):
+    """`usage` is the compiler's .su file: place and function, bytes, kind."""
+    for line in usage.splitlines():
+        function, size, kind = line.rsplit("\t", 2)
+        require(kind == "static", f"{name}: {function} has a stack frame of {kind} size")
+        require(int(size) < MAX_FRAME, f"{name}: {function} has a stack frame of {size} bytes")
+
+
+def check_object(path, objdump):
+    listing = subprocess.run([objdump, "-h", "-t", path], check=True, capture_output=True, text=True).stdout
+    check_object_listing(path.name, listing)
+    usage = path.with_suffix(".su")
+    require(usage.exists(), f"{path.name}: the compiler left no {usage.name}")
+    check_frames(path.name, usage.read_text())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("image", type=pathlib.Path)
+    parser.add_argument("--imports", type=pathlib.Path, required=True)
+    parser.add_argument("--objdump", required=True)
+    parser.add_argument("objects", nargs="+", type=pathlib.Path)
+    options = parser.parse_args()
+    try:
+        check_image(Image(options.image.read_bytes()), read_import_list(options.imports.read_text()))
+        for path in options.objects:
+            check_object(path, options.objdump)
+    except ValueError as broken:
+        print(f"{options.image.name}: {broken}")
+        return 1
+    print(f"{options.image.name}: image and {len(options.objects)} objects are as a kernel asks")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
