@@ -155,7 +155,7 @@ raised_counts raised();
 // thread is inside a call, except through cancel().
 class file {
  public:
-  file() = default;
+  file();
   ~file();
   file(file&&) noexcept;
   file& operator=(file&&) noexcept;

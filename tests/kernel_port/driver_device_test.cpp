@@ -1,0 +1,125 @@
+// The device: requests at their bounds, handles, cancellation.
+#include "tests/kernel_port/driver_test_support.h"
+
+namespace sluice::test {
+namespace {
+
+TEST(driver_device, a_read_waits_until_there_is_an_event) {
+  loaded_machine on;
+  client reader(on.machine);
+  (void)reader.drain();
+  std::thread later([&] {
+    sim::activity here(on.machine, 1, 700, 704);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    sim::load_image({.base = 77});
+  });
+  std::vector<received> records;
+  EXPECT_EQ(reader.read(records), STATUS_SUCCESS);
+  later.join();
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].as<image_load_payload>().base, 77u);
+}
+
+TEST(driver_device, a_read_that_times_out_loses_nothing) {
+  loaded_machine on;
+  client reader(on.machine);
+  (void)reader.drain();
+  std::vector<received> records;
+  EXPECT_EQ(reader.read(records, std::chrono::milliseconds(5)), STATUS_TIMEOUT);
+  sim::load_image({.base = 78});
+  EXPECT_EQ(reader.read(records), STATUS_SUCCESS);
+  ASSERT_EQ(records.size(), 1u);
+}
+
+TEST(driver_device, cancelling_and_closing_complete_what_waits) {
+  loaded_machine on;
+  client reader(on.machine);
+  (void)reader.drain();
+  std::atomic<bool> waiting{false};
+  NTSTATUS status = STATUS_SUCCESS;
+  std::thread blocked([&] {
+    std::vector<uint8_t> buffer(protocol::min_read_bytes);
+    uint64_t bytes = 0;
+    waiting = true;
+    status = reader.file.read(buffer, bytes);
+  });
+  while (!waiting) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  reader.file.cancel();
+  blocked.join();
+  EXPECT_EQ(status, STATUS_CANCELLED);
+}
+
+TEST(driver_device, one_handle_reads_at_a_time_and_the_next_may_when_it_is_closed) {
+  loaded_machine on;
+  client first(on.machine);
+  (void)first.drain();
+  client second(on.machine);
+  std::vector<received> records;
+  EXPECT_EQ(second.read(records), STATUS_SHARING_VIOLATION);
+  first.file.close();
+  (void)second.drain();
+}
+
+TEST(driver_device, a_buffer_that_could_not_hold_the_longest_record_is_refused) {
+  loaded_machine on;
+  client reader(on.machine);
+  for (const size_t size : {size_t{0}, size_t{1}, size_t{protocol::min_read_bytes - 1}}) {
+    std::vector<uint8_t> buffer(size);
+    uint64_t bytes = 0;
+    EXPECT_EQ(reader.file.read(buffer, bytes), STATUS_BUFFER_TOO_SMALL) << size;
+  }
+}
+
+TEST(driver_device, controls_are_checked_at_every_length) {
+  loaded_machine on;
+  client reader(on.machine);
+  uint64_t bytes = 0;
+  for (size_t size = 0; size < sizeof(protocol::capabilities); ++size) {
+    std::vector<uint8_t> out(size);
+    EXPECT_EQ(reader.file.control(protocol::code_capabilities, {}, out, bytes), STATUS_BUFFER_TOO_SMALL) << size;
+  }
+  for (size_t size = 0; size < sizeof(protocol::set_types); ++size) {
+    std::vector<uint8_t> in(size);
+    EXPECT_EQ(reader.file.control(protocol::code_set_types, in, {}, bytes), STATUS_INFO_LENGTH_MISMATCH) << size;
+  }
+  for (size_t size = 0; size < sizeof(protocol::statistics_header); ++size) {
+    std::vector<uint8_t> out(size);
+    EXPECT_EQ(reader.file.control(protocol::code_statistics, {}, out, bytes), STATUS_BUFFER_TOO_SMALL) << size;
+  }
+  EXPECT_EQ(reader.file.control(protocol::control_code(0x9ff, 0), {}, {}, bytes), STATUS_INVALID_DEVICE_REQUEST);
+}
+
+TEST(driver_device, statistics_too_long_for_the_buffer_say_how_many_rows_there_are) {
+  loaded_machine on;
+  client reader(on.machine);
+  sim::load_image({});
+  (void)reader.drain();
+  protocol::statistics_header header{};
+  uint64_t bytes = 0;
+  EXPECT_EQ(reader.file.control(protocol::code_statistics, {}, {reinterpret_cast<uint8_t*>(&header), sizeof header}, bytes),
+            STATUS_BUFFER_OVERFLOW);
+  EXPECT_EQ(bytes, sizeof header);
+  EXPECT_EQ(header.row_count, reader.statistics().size());
+}
+
+TEST(driver_device, a_flush_with_nothing_to_tell_completes_a_read_with_an_empty_batch) {
+  loaded_machine on;
+  client reader(on.machine);
+  (void)reader.drain();
+  uint64_t bytes = 0;
+  ASSERT_EQ(reader.file.control(protocol::code_flush, {}, {}, bytes), STATUS_SUCCESS);
+  std::vector<received> records;
+  EXPECT_EQ(reader.read(records), STATUS_SUCCESS);
+  EXPECT_TRUE(records.empty());
+}
+
+TEST(driver_device, events_of_a_time_without_a_reader_wait_for_one) {
+  loaded_machine on;
+  for (uint32_t i = 0; i < 100; ++i) sim::load_image({.base = i});
+  client reader(on.machine);
+  EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 100u);
+}
+
+}  // namespace
+}  // namespace sluice::test

@@ -1,0 +1,112 @@
+// Loading, falling back, failing and unloading.
+#include "tests/kernel_port/driver_test_support.h"
+
+namespace sluice::test {
+namespace {
+
+TEST(driver_load, an_unload_leaves_nothing) { loaded_machine on; EXPECT_EQ(on.status, STATUS_SUCCESS); }
+
+TEST(driver_load, the_best_registration_of_each_kernel_is_used) {
+  const std::pair<sim::kernel_level, protocol::registration> expected[] = {
+      {sim::kernel_level::nt52, protocol::registration::plain},
+      {sim::kernel_level::vista, protocol::registration::ex},
+      {sim::kernel_level::windows10, protocol::registration::ex2}};
+  for (const auto& [level, registration] : expected) {
+    loaded_machine on({.level = level});
+    ASSERT_EQ(on.status, STATUS_SUCCESS);
+    client reader(on.machine);
+    EXPECT_EQ(reader.capabilities().process_registration, registration);
+    EXPECT_EQ(reader.capabilities().image_registration,
+              level == sim::kernel_level::windows10 ? protocol::registration::ex : protocol::registration::plain);
+  }
+}
+
+TEST(driver_load, an_image_without_forced_integrity_falls_back_to_the_plain_routine) {
+  loaded_machine on({.integrity_checked_images = false});
+  ASSERT_EQ(on.status, STATUS_SUCCESS);
+  client reader(on.machine);
+  EXPECT_EQ(reader.capabilities().process_registration, protocol::registration::plain);
+  sim::process_creation creation;
+  creation.pid = 1000;
+  creation.parent_pid = 500;
+  creation.image_path = u"\\x.exe";
+  ASSERT_EQ(sim::create_process(creation), STATUS_SUCCESS);
+  ASSERT_EQ(sim::exit_process(1000, 3), STATUS_SUCCESS);
+  const auto records = reader.drain();
+  const auto creates = of_type(records, event_type_process_create);
+  const auto exits = of_type(records, event_type_process_exit);
+  ASSERT_EQ(creates.size(), 1u);
+  ASSERT_EQ(exits.size(), 1u);
+  const auto payload = creates[0].as<process_create_payload>();
+  EXPECT_NE(payload.flags & process_flag_no_details, 0u);
+  EXPECT_EQ(payload.pid, 1000u);
+  EXPECT_EQ(payload.parent_pid, 500u);
+  EXPECT_EQ(payload.image_path.flags, string_flag_unavailable);
+  EXPECT_EQ(exits[0].as<process_exit_payload>().exit_status, 3);
+}
+
+TEST(driver_load, options_come_from_the_registry) {
+  loaded_machine on({.service_parameters = {{u"Sluice", u"RingBytes", 64 * 1024}}});
+  ASSERT_EQ(on.status, STATUS_SUCCESS);
+  client reader(on.machine);
+  EXPECT_EQ(reader.capabilities().ring_bytes, 64u * 1024);
+}
+
+TEST(driver_load, options_that_contradict_each_other_fail_the_start) {
+  for (const uint32_t bad : {0u, 4095u, 65537u}) {
+    loaded_machine on({.service_parameters = {{u"Sluice", u"RingBytes", bad}}});
+    EXPECT_EQ(on.status, STATUS_INVALID_PARAMETER) << bad;
+  }
+}
+
+// Every call that can fail, at each of its occurrences: the status comes back and nothing is left behind.
+TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
+  using failure = sim::machine::failure;
+  for (const failure kind : {failure::pool_allocation, failure::thread_creation, failure::notify_registration,
+                             failure::device_creation, failure::symbolic_link}) {
+    uint32_t failures = 0;
+    for (uint64_t nth = 1;; ++nth) {
+      sim::machine machine;
+      sim::activity starter(machine, 0, 4, 8);
+      machine.fail_call(kind, nth);
+      const NTSTATUS status = machine.load_driver("Sluice", &test_driver_entry);
+      machine.fail_call(kind, 0);
+      if (NT_SUCCESS(status)) {
+        EXPECT_EQ(machine.unload_driver("Sluice"), STATUS_SUCCESS);
+        break;
+      }
+      ++failures;
+      ASSERT_LT(nth, 200u);
+      const sim::machine::usage left = machine.in_use();
+      EXPECT_EQ(left.pool_blocks, 0u) << nth;
+      EXPECT_EQ(left.notify_routines, 0u) << nth;
+      EXPECT_EQ(left.devices, 0u) << nth;
+      EXPECT_EQ(left.symbolic_links, 0u) << nth;
+      EXPECT_EQ(left.system_threads, 0u) << nth;
+    }
+    EXPECT_GE(failures, 1u) << static_cast<int>(kind);
+  }
+}
+
+TEST(driver_load, it_loads_and_unloads_under_load) {
+  for (int round = 0; round < 5; ++round) {
+    loaded_machine on;
+    ASSERT_EQ(on.status, STATUS_SUCCESS);
+    std::vector<std::thread> producers;
+    std::atomic<bool> stop{false};
+    for (uint32_t cpu = 0; cpu < 2; ++cpu) {
+      producers.emplace_back([&, cpu] {
+        sim::activity here(on.machine, cpu, 700, 704 + 4 * cpu);
+        while (!stop.load()) sim::load_image({.base = cpu});
+      });
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_EQ(on.machine.unload_driver("Sluice"), STATUS_SUCCESS);
+    on.status = STATUS_UNSUCCESSFUL;  // unloaded already
+    stop = true;
+    for (std::thread& producer : producers) producer.join();
+  }
+}
+
+}  // namespace
+}  // namespace sluice::test

@@ -1,0 +1,7 @@
+add_executable(driver_test driver_events_test.cpp driver_load_test.cpp driver_device_test.cpp driver_stream_test.cpp)
+target_link_libraries(driver_test PRIVATE sluice_sensor GTest::gtest_main Threads::Threads)
+gtest_discover_tests(driver_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+
+add_executable(driver_example_test driver_example_test.cpp)
+target_link_libraries(driver_example_test PRIVATE sluice_heartbeat_driver GTest::gtest_main Threads::Threads)
+gtest_discover_tests(driver_example_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
