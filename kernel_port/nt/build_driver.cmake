@@ -40,7 +40,13 @@ function(add_nt_driver name)
   foreach(source IN LISTS driver_SOURCES)
     get_filename_component(path ${source} ABSOLUTE BASE_DIR ${nt_project_root})
     file(RELATIVE_PATH relative ${nt_project_root} ${path})
-    set(object ${output}/${name}/${relative}.o)
+    set(object ${output}/${relative}.o)
+    list(APPEND objects ${object})
+    get_property(known_objects GLOBAL PROPERTY NT_KNOWN_OBJECTS)
+    if(object IN_LIST known_objects)
+      continue()  # drivers share the objects of the sources they share
+    endif()
+    set_property(GLOBAL APPEND PROPERTY NT_KNOWN_OBJECTS ${object})
     get_filename_component(object_directory ${object} DIRECTORY)
     file(MAKE_DIRECTORY ${object_directory})
     add_custom_command(
@@ -51,7 +57,6 @@ function(add_nt_driver name)
       DEPFILE ${object}.d
       COMMENT "NT ${driver_MACHINE}: compiling ${relative}"
       VERBATIM)
-    list(APPEND objects ${object})
   endforeach()
 
   set(image ${output}/${name}.sys)
