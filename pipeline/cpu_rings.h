@@ -36,24 +36,15 @@ class cpu_rings {
   // Reserves, copies and commits at once. `payload` is memory that may be touched at DISPATCH_LEVEL.
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status write(uint16_t type, uint8_t version, const void* payload,
                                                           uint32_t payload_length) {
-    if (type >= seam::types) return reserve_status::invalid_type;
+    if (type >= seam::types || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
     const record_shape shape = shape_of(type, version, payload_length);
     ledger_.attempt(type);
     open_record<seam> record;
-    open_record<seam> loss;
-    if (payload_length > main_.max_record() - record_header_size || !main_.place(shape, ledger_, record, loss)) {
-      if (!place_elsewhere(shape, payload_length, record, loss)) return reserve_status::dropped;
-      record.data.copy_in(record.offset + record_header_size, payload, payload_length);
-      const uint64_t time = publish_spare(loss);
-      spare_.put_time(record, time);
-    } else {
-      // Before the publication: the record is not final for as short a time as can be.
-      record.data.copy_in(record.offset + record_header_size, payload, payload_length);
-      main_.publish();
-      const uint64_t time = now();
-      if (loss.length != 0) close_loss(main_, loss, time);
-      main_.put_time(record, time);
-    }
+    if (!main_.place_at_once(shape, ledger_, record)) [[unlikely]] return write_slowly(shape, payload);
+    // Before the publication: the record is not final for as short a time as can be.
+    record.data.copy_in(record.offset + record_header_size, payload, payload_length);
+    main_.publish();
+    main_.put_time(record, now());
     record.close(record_state::committed);
     return reserve_status::ok;
   }
@@ -64,21 +55,20 @@ class cpu_rings {
   template <class preparation>
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status reserve(uint16_t type, uint8_t version, uint32_t payload_length,
                                                             open_record<seam>& record, preparation&& prepare) {
-    if (type >= seam::types) return reserve_status::invalid_type;
+    if (type >= seam::types || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
     const record_shape shape = shape_of(type, version, payload_length);
     ledger_.attempt(type);
-    open_record<seam> loss;
-    if (payload_length > main_.max_record() - record_header_size || !main_.place(shape, ledger_, record, loss)) {
-      if (!place_elsewhere(shape, payload_length, record, loss)) return reserve_status::dropped;
+    if (main_.place_at_once(shape, ledger_, record)) [[likely]] {
       prepare(record);
-      spare_.stamp(record, publish_spare(loss));
+      main_.publish();
+      main_.stamp(record, now());
       return reserve_status::ok;
     }
+    open_record<seam> loss;
+    ring<seam>* const lane = place_somewhere(shape, record, loss);
+    if (lane == nullptr) return reserve_status::dropped;
     prepare(record);
-    main_.publish();
-    const uint64_t time = now();
-    if (loss.length != 0) close_loss(main_, loss, time);
-    main_.stamp(record, time);
+    lane->stamp(record, publish(*lane, loss));
     return reserve_status::ok;
   }
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status reserve(uint16_t type, uint8_t version, uint32_t payload_length,
@@ -105,6 +95,9 @@ class cpu_rings {
   uint64_t violations() const { return static_cast<uint64_t>(main_.violations()) + spare_.violations(); }
 
  private:
+  // No ring has longer records, and no sum of lengths overflows.
+  static constexpr uint32_t longest_payload = record_length_mask / 2;
+
   SLUICE_ALWAYS_INLINE record_shape shape_of(uint16_t type, uint8_t version, uint32_t payload_length) const {
     return {record_header_size + payload_length, type, version, (critical_types_ >> type & 1) != 0};
   }
@@ -112,46 +105,67 @@ class cpu_rings {
   // R2: clamped to the last time of this CPU.
   SLUICE_ALWAYS_INLINE uint64_t now() {
     const uint64_t time = clock_.now();
-    if (time > last_time_) last_time_ = time;
+    if (time > last_time_) [[likely]] last_time_ = time;
     return last_time_;
   }
 
-  // The main ring has no room. True: the spare ring took it, unpublished.
-  SLUICE_NEVER_INLINE bool place_elsewhere(const record_shape& shape, uint32_t payload_length,
-                                           open_record<seam>& record, open_record<seam>& loss) {
-    drop_reason reason = shape.critical ? drop_reason::critical_full : drop_reason::ring_full;
-    if (payload_length > main_.max_record() - record_header_size) {
-      reason = drop_reason::too_long;
-    } else if (shape.critical && payload_length <= spare_.max_record() - record_header_size &&
-               spare_.place(shape, ledger_, record, loss)) {
-      return true;
-    } else if (main_.violations() != 0) {
-      reason = drop_reason::violation;
+  SLUICE_NEVER_INLINE reserve_status refuse(uint16_t type, uint32_t payload_length) {
+    if (type >= seam::types) return reserve_status::invalid_type;
+    ledger_.attempt(type);
+    ledger_.drop(type, drop_reason::too_long, payload_length, now());
+    return reserve_status::dropped;
+  }
+
+  SLUICE_NEVER_INLINE reserve_status write_slowly(record_shape shape, const void* payload) {
+    open_record<seam> record;
+    open_record<seam> loss;
+    ring<seam>* const lane = place_somewhere(shape, record, loss);
+    if (lane == nullptr) return reserve_status::dropped;
+    record.data.copy_in(record.offset + record_header_size, payload, record.payload_length());
+    lane->put_time(record, publish(*lane, loss));
+    record.close(record_state::committed);
+    return reserve_status::ok;
+  }
+
+  // Finds room in the main ring, with whatever that takes, or in the spare ring for a critical event. Null: there is none;
+  // the event is dropped, counted and joins the gap.
+  SLUICE_NEVER_INLINE ring<seam>* place_somewhere(record_shape shape, open_record<seam>& record,
+                                                  open_record<seam>& loss) {
+    drop_reason reason = drop_reason::too_long;
+    if (shape.length <= main_.max_record()) {
+      if (main_.place(shape, ledger_, record, loss)) return &main_;
+      if (shape.critical && shape.length <= spare_.max_record() && spare_.place(shape, ledger_, record, loss)) {
+        return &spare_;
+      }
+      reason = main_.violations() != 0 ? drop_reason::violation
+               : shape.critical        ? drop_reason::critical_full
+                                       : drop_reason::ring_full;
     }
     ledger_.drop(shape.type, reason, shape.length, now());
-    return false;
+    return nullptr;
   }
 
-  SLUICE_NEVER_INLINE uint64_t publish_spare(const open_record<seam>& loss) {
-    spare_.publish();
-    const uint64_t read = clock_.now();
-    const uint64_t time = read > last_time_ ? read : last_time_ + 1;  // after all that the main ring holds
-    last_time_ = time + 1;                                            // and before all that it will
-    if (loss.length != 0) close_loss(spare_, loss, time);
+  // Publishes what was placed in a lane, reads the clock, and commits the LOSS record, if there is one. Returns the time.
+  SLUICE_NEVER_INLINE uint64_t publish(ring<seam>& lane, const open_record<seam>& loss) {
+    lane.publish();
+    uint64_t time = now();
+    if (&lane == &spare_) {  // after all that the main ring holds, and before all that it will
+      time = last_time_ + 1;
+      last_time_ = time + 1;
+    }
+    if (loss.length != 0) {
+      lane.put_time(loss, time);
+      loss.close(record_state::committed);
+    }
     return time;
-  }
-
-  SLUICE_NEVER_INLINE static void close_loss(ring<seam>& lane, const open_record<seam>& loss, uint64_t time) {
-    lane.put_time(loss, time);
-    loss.close(record_state::committed);
   }
 
   ring<seam> main_;
   uint64_t last_time_ = 0;
   uint64_t critical_types_ = 0;
   clock clock_;
-  ring<seam> spare_;
   ledger<seam> ledger_;
+  ring<seam> spare_;
 };
 
 }  // namespace sluice

@@ -93,16 +93,16 @@ class ledger {
     figures.sequence.store(++sequence_, order::publish_loss);
   }
 
-  account_row rows_[seam::types] = {};
-  loss_figures<seam>* figures_ = nullptr;
-  uint32_t sequence_ = 0;
-
-  // The open gap: since the last LOSS record.
+  // The open gap: since the last LOSS record. First: every event looks at it.
   uint32_t gap_entries_ = 0;
+  uint32_t sequence_ = 0;
+  loss_figures<seam>* figures_ = nullptr;
   uint64_t first_time_ = 0;
   uint64_t last_time_ = 0;
   uint64_t gap_bytes_ = 0;
   uint64_t gap_events_ = 0;
+
+  account_row rows_[seam::types] = {};
   uint64_t gap_[seam::types] = {};
 
   // Since load.

@@ -76,34 +76,34 @@ class ring {
     write_ = reclaimed_ = view.start_position;
   }
 
+  // Step 1 and the header of step 3, unpublished, where nothing is out of the ordinary: no gap to announce, and room
+  // against the private copy of what is reclaimed. False: place() has to find out. Nothing has changed then.
+  SLUICE_ALWAYS_INLINE bool place_at_once(const record_shape& shape, const ledger<seam>& ledger,
+                                          open_record<seam>& record) {
+    const uint32_t need = record_stride(shape.length);
+    if (ledger.gap_is_open() || shape.length > max_record_ || !fits(need, limit_of(shape))) [[unlikely]] return false;
+    put_record(shape, record);
+    return true;
+  }
+
   // Steps 1 and 2 of a reservation, and the header of step 3, unpublished: finds room for the record, and for a LOSS
-  // record in front of it if the ledger has a gap. False: no room. Nothing has changed then.
-  SLUICE_ALWAYS_INLINE bool place(const record_shape& shape, ledger<seam>& ledger, open_record<seam>& record,
-                                  open_record<seam>& loss) {
-    const uint32_t limit = shape.critical ? capacity_ : ordinary_limit_;
+  // record in front of it if the ledger has a gap (loss.length is 0 if not). False: no room. Nothing has changed then.
+  SLUICE_NEVER_INLINE bool place(record_shape shape, ledger<seam>& ledger, open_record<seam>& record,
+                                 open_record<seam>& loss) {
     uint32_t need = record_stride(shape.length);
     loss.length = 0;
     if (ledger.gap_is_open()) {
       loss.length = ledger.loss_length();
       need += record_stride(loss.length);
     }
-    // R1, against the private copy of what is reclaimed; the consumer's line is touched only when that is short.
-    if (write_ - reclaimed_ + need > limit && !reclaim(need, limit, ledger)) return false;
-
-    uint32_t position = write_;
+    // R1. The consumer's line is touched only when the private copy says that room is short.
+    if (!fits(need, limit_of(shape)) && !reclaim(need, limit_of(shape), ledger)) return false;
     if (loss.length != 0) {
-      loss.data = data_;
-      loss.offset = position & mask_;
-      put_header(loss.offset, {loss.length, record_type_loss, 1, true});
+      put_record({loss.length, record_type_loss, 1, true}, loss);
       ledger.write_loss(data_, loss.offset + record_header_size);
       ledger.attempt(record_type_loss);
-      position += record_stride(loss.length);
     }
-    record.data = data_;
-    record.offset = position & mask_;
-    record.length = shape.length;
-    put_header(record.offset, shape);
-    write_ = position + record_stride(shape.length);
+    put_record(shape, record);
     return true;
   }
 
@@ -115,8 +115,7 @@ class ring {
 
   // Step 3, end: the record has its time.
   SLUICE_ALWAYS_INLINE void put_time(const open_record<seam>& record, uint64_t time) {
-    data_.store(record.offset + offsetof(record_header, time_low), static_cast<uint32_t>(time));
-    data_.store(record.offset + offsetof(record_header, time_high), static_cast<uint32_t>(time >> 32));
+    data_.store_time(record.offset + offsetof(record_header, time_low), time);
   }
   SLUICE_ALWAYS_INLINE void stamp(const open_record<seam>& record, uint64_t time) {
     put_time(record, time);
@@ -150,25 +149,34 @@ class ring {
     return violations_ != 0 || consumer_->consumed.load(memory_order::relaxed) == reclaimed_;  // a hint, checked above
   }
 
+  // The longest record of this ring, header included.
+  uint32_t max_record() const { return max_record_; }
   uint32_t write_position() const { return write_; }
   uint32_t reclaimed_position() const { return reclaimed_; }
-  uint32_t max_record() const { return max_record_; }
   uint32_t violations() const { return violations_; }
 
  private:
   bool fits(uint32_t need, uint32_t limit) const { return write_ - reclaimed_ + need <= limit; }
+  SLUICE_ALWAYS_INLINE uint32_t limit_of(const record_shape& shape) const {
+    return shape.critical ? capacity_ : ordinary_limit_;
+  }
 
   SLUICE_NEVER_INLINE bool violate() {
     ++violations_;
     return false;
   }
 
-  SLUICE_ALWAYS_INLINE void put_header(uint32_t offset, const record_shape& shape) {
+  // The header of the next record. Nothing of it can be seen before publish().
+  SLUICE_ALWAYS_INLINE void put_record(const record_shape& shape, open_record<seam>& record) {
+    record.data = data_;
+    record.offset = write_ & mask_;
+    record.length = shape.length;
     const uint32_t flags = shape.critical ? record_flag_critical : 0;
-    data_.store(offset + offsetof(record_header, type),
+    data_.store(record.offset + offsetof(record_header, type),
                 static_cast<uint32_t>(shape.type) | static_cast<uint32_t>(shape.version) << 16 | flags << 24);
     // Relaxed: publish makes it visible together with the rest of the header.
-    data_.state(offset).store(make_state_and_length(record_state::reserved, shape.length), memory_order::relaxed);
+    data_.state(record.offset).store(make_state_and_length(record_state::reserved, shape.length), memory_order::relaxed);
+    write_ += record_stride(shape.length);
   }
 
   typename seam::memory data_;

@@ -168,8 +168,7 @@ class ring_reader {
       return;
     }
     // The time was written before `stamped` or `committed` was.
-    head.time = static_cast<uint64_t>(data_.load(offset + offsetof(record_header, time_high))) << 32 |
-                data_.load(offset + offsetof(record_header, time_low));
+    head.time = data_.load_time(offset + offsetof(record_header, time_low));
     head.state = state == record_state::stamped     ? head_state::stamped
                  : state == record_state::committed ? head_state::committed
                                                     : head_state::discarded;

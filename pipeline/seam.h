@@ -34,6 +34,15 @@ struct native_seam {
     SLUICE_ALWAYS_INLINE void store(uint32_t offset, uint32_t value) const {
       *reinterpret_cast<uint32_t*>(base_ + offset) = value;
     }
+    // A timestamp: two such words, low word first. Never shared while it is written, so a 64-bit machine may use one move.
+    SLUICE_ALWAYS_INLINE uint64_t load_time(uint32_t offset) const {
+      uint64_t time;
+      copy_bytes(&time, base_ + offset, sizeof time);
+      return time;
+    }
+    SLUICE_ALWAYS_INLINE void store_time(uint32_t offset, uint64_t time) const {
+      copy_bytes(base_ + offset, &time, sizeof time);
+    }
     SLUICE_ALWAYS_INLINE void copy_in(uint32_t offset, const void* bytes, uint32_t length) const {
       copy_bytes(base_ + offset, bytes, length);
     }
