@@ -31,6 +31,19 @@ SLUICE_ALWAYS_INLINE void compiler_barrier() {
 #endif
 }
 
+// A hint; never faults.
+SLUICE_ALWAYS_INLINE void prefetch_line(const void* address) {
+#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_M_ARM64)
+  __prefetch(address);
+#else
+  _mm_prefetch(static_cast<const char*>(address), 3);
+#endif
+#else
+  __builtin_prefetch(address);
+#endif
+}
+
 class atomic_word {
  public:
   constexpr atomic_word() = default;

@@ -77,12 +77,16 @@ class merge {
       tree_.set(i, key_of(heads_[i]));
     }
     tree_.rebuild();
-    for (;;) {
+    for (uint32_t last = count_;;) {
       const uint32_t i = tree_.winner().leaf;
       switch (heads_[i].state) {
         case head_state::committed:
         case head_state::discarded:
-          if (!take_run(i, accept, result)) return finish(result, pass_end::sink_full, i);
+          // The second time in a row that a ring wins, it likely goes on winning: then a batch.
+          if (!(i == last ? take_run(i, accept, result) : take_one(i, accept, result))) {
+            return finish(result, pass_end::sink_full, i);
+          }
+          last = i;
           break;
         case head_state::stamped:
           if (!overdue(heads_[i], bound) || !readers_[i].can_set_aside()) {
@@ -100,7 +104,7 @@ class merge {
         case head_state::reserved: return finish(result, pass_end::reserved, i);
         case head_state::damaged: return finish(result, pass_end::damaged, i);
       }
-      tree_.update(i, key_of(heads_[i]));
+      tree_.replace_winner(key_of(heads_[i]));
     }
   }
 
@@ -125,29 +129,37 @@ class merge {
     return options_.set_aside_after != 0 && bound > head.time && bound - head.time > options_.set_aside_after;
   }
 
+  // Takes the closed head of ring i, and looks at the next. False: the sink is full.
+  template <class sink>
+  SLUICE_ALWAYS_INLINE bool take_one(uint32_t i, sink& accept, pass_result& result) {
+    reader& from = readers_[i];
+    ring_head& head = heads_[i];
+    if (head.state == head_state::committed) {
+      record_view<seam> record = from.view(head);
+      const tournament_node place{head.time, i};
+      record.late = tournament::before(place, last_);
+      if (!accept(record)) return false;
+      if (record.late) {
+        ++late_;
+      } else {
+        last_ = place;
+      }
+      ++result.emitted;
+    } else {
+      ++discarded_;
+    }
+    from.take(head);
+    head = from.look();
+    return true;
+  }
+
   // Takes records of ring i for as long as its head is closed and the smallest. False: the sink is full.
   template <class sink>
   bool take_run(uint32_t i, sink& accept, pass_result& result) {
-    const tournament_node runner_up = tree_.runner_up(i);
-    reader& from = readers_[i];
-    ring_head& head = heads_[i];
+    const tournament_node runner_up = tree_.runner_up();
+    const ring_head& head = heads_[i];
     do {
-      if (head.state == head_state::committed) {
-        record_view<seam> record = from.view(head);
-        const tournament_node place{head.time, i};
-        record.late = tournament::before(place, last_);
-        if (!accept(record)) return false;
-        if (record.late) {
-          ++late_;
-        } else {
-          last_ = place;
-        }
-        ++result.emitted;
-      } else {
-        ++discarded_;
-      }
-      from.take(head);
-      head = from.look();
+      if (!take_one(i, accept, result)) return false;
     } while ((head.state == head_state::committed || head.state == head_state::discarded) &&
              tournament::before({head.time, i}, runner_up));
     return true;

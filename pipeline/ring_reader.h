@@ -51,6 +51,7 @@ template <class seam>
 class ring_reader {
  public:
   static constexpr uint32_t max_set_aside = 8;
+  static constexpr uint32_t prefetch_distance = 256;
 
   void attach(const region_view<seam>& view) {
     data_ = view.data;
@@ -76,6 +77,8 @@ class ring_reader {
     // The bound is taken before the state is read: it is this reader's own, the last time it took from this ring.
     head.time = last_time_;
     read_head(cursor_, published_, head);
+    // With many rings no hardware follows each of them.
+    data_.prefetch(static_cast<uint32_t>(cursor_ + prefetch_distance) & mask_);
     return head;
   }
 

@@ -46,6 +46,8 @@ struct native_seam {
     SLUICE_ALWAYS_INLINE void copy_in(uint32_t offset, const void* bytes, uint32_t length) const {
       copy_bytes(base_ + offset, bytes, length);
     }
+    // A hint that this will be read soon; any offset.
+    SLUICE_ALWAYS_INLINE void prefetch(uint32_t offset) const { prefetch_line(base_ + offset); }
     SLUICE_ALWAYS_INLINE uint8_t* bytes(uint32_t offset) const { return base_ + offset; }
 
    private:

@@ -1,5 +1,6 @@
-// A tournament over n keys: finds the smallest in one look, and takes a new key for one leaf in log2(n) comparisons.
-// Equal keys: the lower leaf wins. Memory comes from the caller: tournament_nodes(n) nodes. Freestanding.
+// A tournament over n keys: finds the smallest in one look, and takes a new key for the winner in log2(n) comparisons, each
+// against the loser that is kept at its node. Equal keys: the lower leaf wins. Memory comes from the caller:
+// tournament_nodes(n) nodes. Freestanding.
 #pragma once
 
 #include "pipeline/atomic.h"
@@ -32,42 +33,54 @@ class tournament {
 
   // Sets a key without playing; rebuild() afterwards.
   void set(uint32_t leaf, uint64_t key) { nodes_[width_ + leaf].key = key; }
+
+  // Plays every match: first each node gets its winner, from the leaves up, then, from the top down, its loser.
   void rebuild() {
-    for (uint32_t node = width_ - 1; node != 0; --node) play(node);
+    for (uint32_t node = width_ - 1; node != 0; --node) {
+      const bool right = before(nodes_[2 * node + 1], nodes_[2 * node]);
+      nodes_[node] = nodes_[2 * node + right];
+    }
+    winner_ = nodes_[1];
+    for (uint32_t node = 1; node < width_; ++node) {
+      const bool right = before(nodes_[2 * node + 1], nodes_[2 * node]);
+      nodes_[node] = nodes_[2 * node + !right];
+    }
   }
 
-  void update(uint32_t leaf, uint64_t key) {
-    uint32_t node = width_ + leaf;
-    nodes_[node].key = key;
-    while ((node /= 2) != 0) play(node);
+  // A new key for the winner. No branch depends on a key: which way a comparison goes cannot be predicted.
+  SLUICE_ALWAYS_INLINE void replace_winner(uint64_t key) {
+    uint32_t leaf = winner_.leaf;
+    for (uint32_t node = (width_ + leaf) / 2; node != 0; node /= 2) {
+      const uint64_t kept_key = nodes_[node].key;
+      const uint32_t kept_leaf = nodes_[node].leaf;
+      const bool loses = (kept_key < key) | ((kept_key == key) & (kept_leaf < leaf));
+      nodes_[node].key = loses ? key : kept_key;
+      nodes_[node].leaf = loses ? leaf : kept_leaf;
+      key = loses ? kept_key : key;
+      leaf = loses ? kept_leaf : leaf;
+    }
+    winner_ = {key, leaf};
   }
 
   // The smallest (key, leaf).
-  const tournament_node& winner() const { return nodes_[1]; }
+  const tournament_node& winner() const { return winner_; }
 
-  // The smallest (key, leaf) of all but `leaf`, the winner: whoever loses to nobody else on the winner's way up.
-  tournament_node runner_up(uint32_t leaf) const {
+  // The smallest (key, leaf) of all but the winner: the best of those that lost to it.
+  tournament_node runner_up() const {
     tournament_node best{never, ~0u};
-    for (uint32_t node = width_ + leaf; node > 1; node /= 2) {
-      const tournament_node& other = nodes_[node ^ 1];
-      if (before(other, best)) best = other;
+    for (uint32_t node = (width_ + winner_.leaf) / 2; node != 0; node /= 2) {
+      if (before(nodes_[node], best)) best = nodes_[node];
     }
     return best;
   }
 
-  static bool before(const tournament_node& a, const tournament_node& b) {
-    return a.key != b.key ? a.key < b.key : a.leaf < b.leaf;
+  static SLUICE_ALWAYS_INLINE bool before(const tournament_node& a, const tournament_node& b) {
+    return a.key < b.key || (a.key == b.key && a.leaf < b.leaf);
   }
 
  private:
-  // The left child holds the lower leaves, so it wins a tie.
-  SLUICE_ALWAYS_INLINE void play(uint32_t node) {
-    const tournament_node& left = nodes_[2 * node];
-    const tournament_node& right = nodes_[2 * node + 1];
-    nodes_[node] = right.key < left.key ? right : left;
-  }
-
   tournament_node* nodes_ = nullptr;
+  tournament_node winner_{never, 0};
   uint32_t width_ = 1;
 };
 
