@@ -38,7 +38,7 @@ bool same_name(const char (&name)[max_name_length], const char* other, uint32_t 
 
 }  // namespace
 
-bool own_types::is_sound(const own_type& type) {
+bool own_type_registry::is_sound(const own_type_definition& type) {
   if (type.name == nullptr || type.field_count > max_fields || (type.fields == nullptr && type.field_count != 0)) {
     return false;
   }
@@ -51,7 +51,7 @@ bool own_types::is_sound(const own_type& type) {
 }
 
 // Not paged: it holds a spin lock.
-NTSTATUS own_types::register_type(const own_type& type, uint16_t& number) {
+NTSTATUS own_type_registry::register_type(const own_type_definition& type, uint16_t& number) {
   if (!is_sound(type)) return STATUS_INVALID_PARAMETER;
   const uint32_t length = name_length(type.name);
   uint32_t index;
@@ -79,7 +79,7 @@ NTSTATUS own_types::register_type(const own_type& type, uint16_t& number) {
   return STATUS_SUCCESS;
 }
 
-NTSTATUS own_types::copy_declarations(void* buffer, uint32_t size, uint32_t& needed) {
+NTSTATUS own_type_registry::copy_declarations(void* buffer, uint32_t size, uint32_t& needed) {
   const spin_lock_scope lock(lock_);
   needed = 0;
   for (uint32_t i = 0; i < count_; ++i) needed += record_stride(length_of(declarations_[i]));
@@ -92,7 +92,7 @@ NTSTATUS own_types::copy_declarations(void* buffer, uint32_t size, uint32_t& nee
   return STATUS_SUCCESS;
 }
 
-uint64_t own_types::mask() {
+uint64_t own_type_registry::mask() {
   const spin_lock_scope lock(lock_);
   return count_ == 0 ? 0 : ((uint64_t{1} << count_) - 1) << first_own_type;
 }

@@ -7,7 +7,7 @@
 
 namespace sluice {
 
-struct own_type {
+struct own_type_definition {
   const char* name;  // ASCII, at most 32 characters
   uint8_t version;
   const field_declaration* fields;
@@ -30,7 +30,7 @@ constexpr field_declaration make_field(const char (&name)[size], size_t offset, 
   return field;
 }
 
-class own_types {
+class own_type_registry {
  public:
   static constexpr uint32_t capacity = max_record_types - first_own_type;
 
@@ -42,7 +42,7 @@ class own_types {
   // Gives the type its number, switches it on, and writes its declaration into the stream. PASSIVE_LEVEL.
   // STATUS_INVALID_PARAMETER: a name or layout that no client could read; STATUS_OBJECT_NAME_COLLISION: the name is taken;
   // STATUS_INSUFFICIENT_RESOURCES: 32 types are registered.
-  [[nodiscard]] NTSTATUS register_type(const own_type& type, uint16_t& number);
+  [[nodiscard]] NTSTATUS register_type(const own_type_definition& type, uint16_t& number);
 
   // Copies every declaration, each padded to 8 bytes, as protocol::code_types gives them. `needed` is set in any case.
   // STATUS_BUFFER_TOO_SMALL: nothing was copied. Up to DISPATCH_LEVEL.
@@ -58,7 +58,7 @@ class own_types {
   static uint32_t length_of(const declaration& from) {
     return sizeof(type_declaration_payload) + from.head.field_count * sizeof(field_declaration);
   }
-  static bool is_sound(const own_type& type);
+  static bool is_sound(const own_type_definition& type);
 
   channel* channel_ = nullptr;
   KSPIN_LOCK lock_{};

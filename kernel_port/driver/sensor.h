@@ -31,7 +31,7 @@ class sensor {
   sensor& operator=(const sensor&) = delete;
 
   channel& events() { return channel_; }
-  own_types& types() { return own_types_; }
+  own_type_registry& types() { return own_types_; }
 
  private:
   [[nodiscard]] NTSTATUS start(PDRIVER_OBJECT driver, const driver_options& options);
@@ -55,7 +55,7 @@ class sensor {
   kernel_functions functions_{};
   driver_options options_;
   channel channel_;
-  own_types own_types_;
+  own_type_registry own_types_;
   worker worker_;
   first_threads first_threads_;
   process_producer processes_;

@@ -8,7 +8,7 @@ struct sample_event {
   uint64_t value;
 };
 constexpr field_declaration sample_fields[] = {SLUICE_FIELD(sample_event, value, field_kind::unsigned_integer)};
-constexpr own_type sample_type = {"sample", 1, sample_fields, 1};
+constexpr own_type_definition sample_type = {"sample", 1, sample_fields, 1};
 
 sim::machine_options small_rings() { return {.service_parameters = {{u"Sluice", u"RingBytes", 8192}}}; }
 
@@ -40,7 +40,7 @@ TEST(driver_stream, an_own_type_is_declared_before_its_first_event) {
 TEST(driver_stream, types_that_no_client_could_read_are_refused) {
   loaded_machine on;
   uint16_t type = 0;
-  own_types& types = sensor_under_test->types();
+  own_type_registry& types = sensor_under_test->types();
   EXPECT_EQ(types.register_type({nullptr, 1, nullptr, 0}, type), STATUS_INVALID_PARAMETER);
   EXPECT_EQ(types.register_type({"", 1, nullptr, 0}, type), STATUS_INVALID_PARAMETER);
   EXPECT_EQ(types.register_type({"a name that is longer than thirty-two characters", 1, nullptr, 0}, type),
@@ -51,7 +51,7 @@ TEST(driver_stream, types_that_no_client_could_read_are_refused) {
   EXPECT_EQ(types.register_type({"odd", 1, &odd, 1}, type), STATUS_INVALID_PARAMETER);
   ASSERT_EQ(types.register_type(sample_type, type), STATUS_SUCCESS);
   EXPECT_EQ(types.register_type(sample_type, type), STATUS_OBJECT_NAME_COLLISION);
-  for (uint32_t i = 1; i < own_types::capacity; ++i) {
+  for (uint32_t i = 1; i < own_type_registry::capacity; ++i) {
     const std::string name = "type" + std::to_string(i);
     ASSERT_EQ(types.register_type({name.c_str(), 1, nullptr, 0}, type), STATUS_SUCCESS);
   }

@@ -17,7 +17,7 @@ constexpr sluice::field_declaration heartbeat_fields[] = {
     SLUICE_FIELD(heartbeat_event, cpu, sluice::field_kind::unsigned_integer),
     SLUICE_FIELD(heartbeat_event, missed, sluice::field_kind::unsigned_integer),
 };
-constexpr sluice::own_type heartbeat_type = {"heartbeat", 1, heartbeat_fields, 3};
+constexpr sluice::own_type_definition heartbeat_type = {"heartbeat", 1, heartbeat_fields, 3};
 constexpr LONG period_milliseconds = 10;
 
 struct {
