@@ -52,8 +52,8 @@ class nt_numbers_gate_refuses(unittest.TestCase):
         self.refuses("SynchronizationEvent: 0x2 simulated, 0x1 in NT")
 
     def test_a_type_of_another_size(self):
-        self.replace("typedef UCHAR KIRQL;", "typedef ULONG KIRQL;")
-        self.refuses(r"sizeof\(KIRQL\): 0x4 simulated, 0x1 in NT")
+        self.replace("typedef LONG KPRIORITY;", "typedef LONGLONG KPRIORITY;")
+        self.refuses(r"sizeof\(KPRIORITY\): 0x8 simulated, 0x4 in NT")
 
     def test_headers_it_no_longer_reads(self):
         for path in (self.root / "kernel_port/sim/include").rglob("*.h"):
