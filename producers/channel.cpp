@@ -4,7 +4,8 @@ namespace sluice {
 
 NTSTATUS channel::create(const kernel_functions& functions, const channel_options& options) {
   PAGED_CODE();
-  if (check_geometry(options.main) != region_status::ok || check_geometry(options.spare) != region_status::ok) {
+  if (check_geometry(options.main) != region_status::ok || check_geometry(options.spare) != region_status::ok ||
+      options.start_position % record_alignment != 0) {
     return STATUS_INVALID_PARAMETER;
   }
   options_ = options;
@@ -22,7 +23,7 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
     if (!regions_[i].allocate(functions, region_bytes(geometry))) return STATUS_INSUFFICIENT_RESOURCES;
     views_[i] = create_region(regions_[i].get(), geometry,
                               {options.boot, static_cast<uint64_t>(frequency.QuadPart),
-                               static_cast<uint16_t>(i / lanes_per_cpu), lane, 0});
+                               static_cast<uint16_t>(i / lanes_per_cpu), lane, options.start_position});
   }
   for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
     rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options.critical_types);
