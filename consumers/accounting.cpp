@@ -1,0 +1,156 @@
+#include "consumers/accounting.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "consumers/stream_clock.h"
+
+namespace sluice {
+namespace {
+
+std::string type_name(uint16_t type) {
+  const std::string_view name = name_of_type(type);
+  return name.empty() ? fmt::format("type_{}", type) : std::string(name);
+}
+
+}  // namespace
+
+arrival accounting::received(const delivered_record& record, uint64_t now, uint64_t frequency) {
+  if (record.figures) return arrival::in_order;  // not a record of a ring
+  const arrival how = identities_.note(record.identity, record_header_size + record.payload_length);
+  if (how == arrival::duplicate) {
+    ++duplicates_;
+    return how;
+  }
+  ++received_records_;
+  ++received_[key(record.identity.cpu, record.type)];
+  if (record.late) {
+    ++late_records_;
+  } else {
+    if (record.time < newest_time_ || how == arrival::filled_gap) ++out_of_order_;
+    newest_time_ = std::max(newest_time_, record.time);
+  }
+  if (frequency != 0) {
+    // Counters may differ by a tick between CPUs: a record from the next tick has waited for nothing.
+    latency_.add(now > record.time ? scale_ticks(now - record.time, 1'000'000'000, frequency) : 0);
+  }
+  return how;
+}
+
+void accounting::announced(uint16_t cpu, const loss_event& loss) {
+  for (const loss_entry& entry : loss.by_type()) {
+    announcement_count& count = announced_[key(cpu, entry.type)];
+    if (loss.since_load) {
+      count.by_figures = std::max(count.by_figures, entry.events);
+    } else {
+      count.by_records += entry.events;
+    }
+  }
+}
+
+uint64_t accounting::received_of(uint16_t cpu, uint16_t type) const {
+  const auto it = received_.find(key(cpu, type));
+  return it == received_.end() ? 0 : it->second;
+}
+
+uint64_t accounting::received_of(uint16_t type) const {
+  uint64_t sum = 0;
+  for (const auto& [cpu_and_type, count] : received_) {
+    if ((cpu_and_type & 0xffff) == type) sum += count;
+  }
+  return sum;
+}
+
+uint64_t accounting::announced_of(uint16_t cpu, uint16_t type) const {
+  const auto it = announced_.find(key(cpu, type));
+  return it == announced_.end() ? 0 : std::max(it->second.by_records, it->second.by_figures);
+}
+
+uint64_t accounting::announced_events() const {
+  uint64_t sum = 0;
+  for (const auto& [cpu_and_type, count] : announced_) sum += std::max(count.by_records, count.by_figures);
+  return sum;
+}
+
+bool accounting::drained(const driver_statistics& driver) const {
+  return std::all_of(driver.rows.begin(), driver.rows.end(), [this](const protocol::statistics_row& row) {
+    return row.account.open == 0 && row.account.committed <= received_of(row.cpu, row.type);
+  });
+}
+
+std::vector<std::string> accounting::check(const driver_statistics& driver, const raised_callbacks* raised) const {
+  std::vector<std::string> broken;
+  const auto say = [&]<class... arguments>(fmt::format_string<arguments...> format, arguments&&... values) {
+    broken.push_back(fmt::format(format, std::forward<arguments>(values)...));
+  };
+
+  std::set<uint32_t> rows;
+  std::map<uint16_t, uint64_t> attempted;
+  std::map<uint16_t, uint64_t> discarded;  // by CPU
+  for (const protocol::statistics_row& row : driver.rows) {
+    const account_row& account = row.account;
+    const std::string where = fmt::format("{} on cpu {}", type_name(row.type), row.cpu);
+    if (!rows.insert(key(row.cpu, row.type)).second) say("R3 BROKEN: {}: two rows of the driver's statistics", where);
+    attempted[row.type] += account.attempted;
+    discarded[row.cpu] += account.discarded;
+    if (!account.balances()) {
+      say("R3 BROKEN: {}: attempted {} is not committed {} + discarded {} + dropped {} + open {}", where,
+          account.attempted, account.committed, account.discarded, account.dropped_total(), account.open);
+    }
+    if (const uint64_t got = received_of(row.cpu, row.type); got != account.committed) {
+      say("R3 BROKEN: {}: committed {}, received {}", where, account.committed, got);
+    }
+    if (const uint64_t told = announced_of(row.cpu, row.type); told != account.dropped_total()) {
+      say("R4 BROKEN: {}: dropped {}, announced as lost {}", where, account.dropped_total(), told);
+    }
+  }
+  for (const auto& [cpu_and_type, count] : received_) {
+    if (rows.count(cpu_and_type) == 0) {
+      say("R3 BROKEN: {} on cpu {}: received {}, the driver counts none", type_name(cpu_and_type & 0xffff),
+          cpu_and_type >> 16, count);
+    }
+  }
+  for (const auto& [cpu_and_type, count] : announced_) {
+    if (rows.count(cpu_and_type) == 0) {
+      say("R4 BROKEN: {} on cpu {}: announced as lost {}, the driver counts none", type_name(cpu_and_type & 0xffff),
+          cpu_and_type >> 16, std::max(count.by_records, count.by_figures));
+    }
+  }
+
+  if (raised != nullptr) {
+    uint64_t not_attempted = 0;
+    bool comparable = true;
+    for (const auto& [type, count] : raised->by_type) {
+      const uint64_t tried = attempted[type];
+      const bool always_on = type < 64 && (raised->always_on >> type & 1) != 0;
+      if (tried > count || (always_on && tried != count)) {
+        say("R3 BROKEN: {}: callbacks raised {}, attempted {}", type_name(type), count, tried);
+        comparable = false;
+      } else {
+        not_attempted += count - tried;
+      }
+    }
+    if (comparable && not_attempted != driver.header.switched_off) {
+      say("R3 BROKEN: {} callbacks led to no event, but {} met a type that was switched off", not_attempted,
+          driver.header.switched_off);
+    }
+  }
+
+  if (driver.header.violations != 0) say("R5 BROKEN: the driver refused {} claims of its reader", driver.header.violations);
+  if (duplicates_ != 0) say("M2 BROKEN: {} records came twice", duplicates_);
+  if (out_of_order_ != 0) say("M1 BROKEN: {} records out of order and not marked late", out_of_order_);
+  if (driver.header.late_records != late_records_) {
+    say("M1 BROKEN: the driver counts {} late records, {} came marked so", driver.header.late_records, late_records_);
+  }
+  if (damaged_records_ != 0) say("DAMAGED: {} records could not be read", damaged_records_);
+  for (const auto& [cpu, count] : discarded) {
+    // Each empty place is a discarded record, which takes a header at least.
+    const uint64_t bytes = identities_.gap_bytes(cpu);
+    if (bytes != 0 && count == 0) say("M2 BROKEN: cpu {}: {} bytes of its rings never came, nothing was discarded", cpu, bytes);
+  }
+  return broken;
+}
+
+}  // namespace sluice

@@ -1,0 +1,56 @@
+// Where batches come from. One implementation per transport; nothing above this interface knows which one it reads.
+//
+// One thread reads; flush and cancel may be called from any other. Failures that are not part of reading are exceptions.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "consumers/accounting.h"
+#include "kernel_port/driver/protocol.h"
+
+namespace sluice {
+
+// What failed, with the status that the kernel gave.
+class source_error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+enum class read_status {
+  batch,      // `bytes` of the buffer hold a batch; it may be empty
+  timeout,    // nothing was ready in time; nothing is lost
+  cancelled,  // cancel() was called
+};
+
+struct read_result {
+  read_status status;
+  size_t bytes;
+};
+
+class event_source {
+ public:
+  virtual ~event_source() = default;
+
+  // Buffers shorter than this are refused.
+  virtual size_t least_buffer() const = 0;
+  virtual read_result read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) = 0;
+  virtual protocol::capabilities capabilities() = 0;
+  virtual driver_statistics statistics() = 0;
+  // Declarations of own types, as protocol::code_types gives them (consumers/type_registry.h reads them).
+  virtual std::vector<uint8_t> types() = 0;
+  // Bit n: produce type n. Bits that the capabilities lack are refused.
+  virtual void set_types(uint64_t types) = 0;
+  // The pending read, or the next, ends with what is final now, even if that is nothing.
+  virtual void flush() = 0;
+  // Ends a pending read; it returns `cancelled` or what it had.
+  virtual void cancel() = 0;
+  // The counter that stamps records, now.
+  virtual uint64_t now() = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,73 @@
+#include "consumers/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <map>
+
+namespace sluice {
+namespace {
+
+std::string duration_text(uint64_t nanoseconds) {
+  const double ns = static_cast<double>(nanoseconds);
+  if (nanoseconds < 10'000) return fmt::format("{} ns", nanoseconds);
+  if (nanoseconds < 10'000'000) return fmt::format("{:.1f} us", ns / 1e3);
+  if (nanoseconds < 10'000'000'000) return fmt::format("{:.1f} ms", ns / 1e6);
+  return fmt::format("{:.1f} s", ns / 1e9);
+}
+
+std::string reasons_of(const account_row& row) {
+  std::string reasons;
+  for (uint32_t i = 0; i < drop_reason_count; ++i) {
+    if (row.dropped[i] == 0) continue;
+    reasons += fmt::format("{}{} {}", reasons.empty() ? "  " : ", ", name_of(static_cast<drop_reason>(i)), row.dropped[i]);
+  }
+  return reasons;
+}
+
+}  // namespace
+
+std::string summarize(const summary_input& input) {
+  const accounting& account = input.stream.account();
+  std::map<uint16_t, account_row> types;
+  for (const protocol::statistics_row& row : input.driver.rows) types[row.type].add(row.account);
+
+  std::string out;
+  const auto append = std::back_inserter(out);
+  fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}\n", "type", "attempted", "delivered", "discarded", "dropped",
+                 "open");
+  account_row all{};
+  for (const auto& [type, row] : types) {
+    fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}{}\n", input.stream.names().name_of(type), row.attempted,
+                   account.received_of(type), row.discarded, row.dropped_total(), row.open, reasons_of(row));
+    all.add(row);
+  }
+  fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}{}\n", "all", all.attempted, account.received_records(),
+                 all.discarded, all.dropped_total(), all.open, reasons_of(all));
+
+  const double seconds = std::max(std::chrono::duration<double>(input.duration).count(), 1e-9);
+  fmt::format_to(append, "rate: {:.0f} records/s over {:.2f} s, in {} batches\n",
+                 static_cast<double>(account.received_records()) / seconds, seconds, input.stream.batches());
+  const latency_histogram& latency = account.latency();
+  if (latency.count() != 0) {
+    fmt::format_to(append, "latency: p50 {}, p90 {}, p99 {}, p99.9 {}, max {}\n", duration_text(latency.percentile(0.5)),
+                   duration_text(latency.percentile(0.9)), duration_text(latency.percentile(0.99)),
+                   duration_text(latency.percentile(0.999)), duration_text(latency.max()));
+  }
+  fmt::format_to(append, "announced as lost: {}; late: {}; overdue: {}; met a type switched off: {}\n",
+                 account.announced_events(), account.late_records(), input.driver.header.overdue_records,
+                 input.driver.header.switched_off);
+  if (all.open != 0) fmt::format_to(append, "{} reservations were still open at the end\n", all.open);
+
+  if (input.broken.empty()) {
+    out += "R3 holds: every event attempted was delivered, discarded, announced as lost, or is open\n";
+  } else {
+    constexpr size_t shown = 20;
+    for (size_t i = 0; i < std::min(shown, input.broken.size()); ++i) out += input.broken[i] + "\n";
+    if (input.broken.size() > shown) fmt::format_to(append, "... and {} more\n", input.broken.size() - shown);
+  }
+  return out;
+}
+
+}  // namespace sluice

@@ -1,0 +1,37 @@
+// What the tool's options look like on the command line, and what they mean. Each parser returns the value or says what
+// is wrong with the text.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace sluice::tool {
+
+template <class value>
+struct parsed {
+  std::optional<value> result;
+  std::string error;  // empty if there is a result
+};
+
+// No value: until it is told to stop.
+using duration_limit = std::optional<std::chrono::nanoseconds>;
+
+// "10s", "500ms", "2m", "1h", "1.5s"; "0" and "forever" are no limit. At most a year.
+parsed<duration_limit> parse_duration(std::string_view text);
+
+// "1MiB", "64KiB", "65536": the capacity of a ring, a power of two between 4 KiB and 1 GiB.
+parsed<uint32_t> parse_ring_size(std::string_view text);
+
+// "process,thread,image,own": bit n is set if type n was asked for.
+parsed<uint64_t> parse_types(std::string_view text);
+
+// The bits that one word of --types stands for; 0 if it is none.
+uint64_t types_of(std::string_view word);
+
+// "10s", "500ms", "until stopped".
+std::string show(duration_limit limit);
+
+}  // namespace sluice::tool
