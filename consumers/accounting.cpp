@@ -76,7 +76,8 @@ uint64_t accounting::announced_events() const {
 
 bool accounting::drained(const driver_statistics& driver) const {
   return std::all_of(driver.rows.begin(), driver.rows.end(), [this](const protocol::statistics_row& row) {
-    return row.account.open == 0 && row.account.committed <= received_of(row.cpu, row.type);
+    return row.account.open == 0 && row.account.committed <= received_of(row.cpu, row.type) &&
+           row.account.dropped_total() <= announced_of(row.cpu, row.type);
   });
 }
 

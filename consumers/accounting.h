@@ -58,7 +58,8 @@ class accounting {
   // caller has read until everything committed was received. `raised` may be null.
   std::vector<std::string> check(const driver_statistics& driver, const raised_callbacks* raised) const;
 
-  // True if the driver has nothing left for this reader: no open reservation, nothing committed that was not received.
+  // True if the driver has nothing left for this reader: no open reservation, nothing committed that was not received,
+  // nothing dropped that was not announced.
   bool drained(const driver_statistics& driver) const;
 
  private:

@@ -1,0 +1,38 @@
+// The command line of `sluice`.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "consumers/tool/option_values.h"
+
+namespace sluice::tool {
+
+// What a process of the tool ends with.
+inline constexpr int exit_ok = 0;
+inline constexpr int exit_wrong_use = 1;         // wrong use, no permission, or output that could not be written
+inline constexpr int exit_broken_invariant = 2;  // the run contradicts what Sluice guarantees
+
+enum class output_format { text, jsonl };
+
+struct watch_options {
+  std::string source = "live";
+  duration_limit duration = std::chrono::seconds(10);
+  std::string types_text = "process,thread,image,own";
+  uint64_t types = 0;  // bit n: type n was asked for
+  bool types_given = false;
+  output_format format = output_format::text;
+  uint32_t ring_bytes = 1u << 20;
+  uint32_t cpus = 0;  // 0: as many as the host has
+};
+
+struct command_line {
+  bool run_watch = false;
+  watch_options watch;
+  int exit_code = exit_ok;  // where there is nothing to run
+};
+
+// Prints help and version to stdout, what is wrong to stderr.
+command_line parse_command_line(int count, char** arguments);
+
+}  // namespace sluice::tool

@@ -1,0 +1,104 @@
+#include "consumers/tool/option_values.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <bit>
+#include <charconv>
+
+#include "pipeline/region.h"
+#include "producers/events.h"
+
+namespace sluice::tool {
+namespace {
+
+struct unit {
+  std::string_view suffix;
+  double factor;
+};
+
+constexpr std::array<unit, 6> time_units = {{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}}};
+constexpr double longest = 366.0 * 24 * 3600 * 1e9;
+
+constexpr uint64_t bit(uint16_t type) { return uint64_t{1} << type; }
+
+}  // namespace
+
+parsed<duration_limit> parse_duration(std::string_view text) {
+  if (text == "0" || text == "forever") return {duration_limit(), {}};
+  const char* const end = text.data() + text.size();
+  double number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  const std::string_view suffix(rest, static_cast<size_t>(end - rest));
+  if (error == std::errc() && number >= 0) {
+    for (const unit& u : time_units) {
+      if (u.suffix != suffix) continue;
+      const double nanoseconds = number * u.factor;
+      if (nanoseconds > longest) return {{}, fmt::format("'{}' is longer than a year; 'forever' has no limit", text)};
+      if (nanoseconds == 0) return {duration_limit(), {}};
+      if (nanoseconds < 1) break;
+      return {duration_limit(std::chrono::nanoseconds(static_cast<int64_t>(nanoseconds))), {}};
+    }
+  }
+  return {{}, fmt::format("'{}' is not a duration: a number and a unit, such as 10s, 500ms, 2m, 1h; or 0 or forever", text)};
+}
+
+parsed<uint32_t> parse_ring_size(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  uint64_t number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), end, number);
+  const std::string_view suffix(rest, static_cast<size_t>(end - rest));
+  uint32_t shift = 0;
+  bool known = error == std::errc();
+  if (suffix == "KiB" || suffix == "K") {
+    shift = 10;
+  } else if (suffix == "MiB" || suffix == "M") {
+    shift = 20;
+  } else if (suffix == "GiB" || suffix == "G") {
+    shift = 30;
+  } else if (!suffix.empty() && suffix != "B") {
+    known = false;
+  }
+  if (!known) return {{}, fmt::format("'{}' is not a size: a number and a unit, such as 64KiB or 1MiB", text)};
+  const bool fits = number <= max_capacity >> shift;
+  const uint64_t bytes = fits ? number << shift : 0;
+  if (!fits || bytes < min_capacity) {
+    return {{}, fmt::format("'{}' is out of range: a ring has {} to {} bytes (4KiB to 1GiB)", text, min_capacity, max_capacity)};
+  }
+  if (!std::has_single_bit(bytes)) {
+    const uint64_t below = std::bit_floor(bytes);
+    return {{}, fmt::format("'{}' is {} bytes, not a power of two; {} and {} are", text, bytes, below, below * 2)};
+  }
+  return {static_cast<uint32_t>(bytes), {}};
+}
+
+uint64_t types_of(std::string_view word) {
+  if (word == "process") return bit(event_type_process_create) | bit(event_type_process_exit);
+  if (word == "thread") return bit(event_type_thread_create) | bit(event_type_thread_exit);
+  if (word == "image") return bit(event_type_image_load);
+  if (word == "own") return ~uint64_t{0} << first_own_type;
+  return 0;
+}
+
+parsed<uint64_t> parse_types(std::string_view text) {
+  uint64_t types = 0;
+  size_t start = 0;
+  while (start <= text.size()) {
+    const size_t comma = std::min(text.find(',', start), text.size());
+    const std::string_view word = text.substr(start, comma - start);
+    const uint64_t bits = types_of(word);
+    if (bits == 0) return {{}, fmt::format("'{}' in '{}' is not an event type: process, thread, image, own", word, text)};
+    types |= bits;
+    start = comma + 1;
+  }
+  return {types, {}};
+}
+
+std::string show(duration_limit limit) {
+  if (!limit) return "until stopped";
+  const auto nanoseconds = limit->count();
+  if (nanoseconds % 1'000'000'000 == 0) return fmt::format("{} s", nanoseconds / 1'000'000'000);
+  return fmt::format("{:g} ms", static_cast<double>(nanoseconds) / 1e6);
+}
+
+}  // namespace sluice::tool
