@@ -1,8 +1,8 @@
-// The simulated machine, seen from outside: what a test, a source of activity or a tool does to it. Driver code never
-// includes this; it includes <ntifs.h>, which this directory provides.
+// The simulated machine, seen from outside: what a test, a source of activity or a tool does to it. Driver
+// code never includes this; it includes <ntifs.h>, which this directory provides.
 //
-// One machine at a time per process. A host thread that runs kernel code must belong to the machine: it holds an
-// activity (below), or the machine started it (system threads, DPC threads).
+// One machine at a time per process. A host thread that runs kernel code must belong to the machine: it holds
+// an activity (below), or the machine started it (system threads, DPC threads).
 #pragma once
 
 #include <chrono>
@@ -21,10 +21,10 @@ namespace sluice::sim {
 
 // Functions that not every kernel has. A machine gives MmGetSystemRoutineAddress only for those it has.
 enum class kernel_level {
-  nt52,      // Server 2003: plain notify routines, no Ex/Ex2
-  vista,     // process Ex
-  windows8,  // KeQuerySystemTimePrecise
-  windows10, // process Ex2, thread Ex, image Ex, PsGetProcessStartKey
+  nt52,       // Server 2003: plain notify routines, no Ex/Ex2
+  vista,      // process Ex
+  windows8,   // KeQuerySystemTimePrecise
+  windows10,  // process Ex2, thread Ex, image Ex, PsGetProcessStartKey
 };
 
 // A REG_DWORD under Services\<driver>\Parameters, for the driver to read at start.
@@ -38,8 +38,8 @@ struct machine_options {
   uint32_t processors = 2;             // 1..256, whatever the host has
   uint32_t processors_per_group = 64;  // at most 64, as on Windows
   kernel_level level = kernel_level::windows10;
-  uint64_t seed = 0;                   // 0: the host schedules freely; otherwise the seam perturbs by this seed
-  bool check_paged_access = true;      // paged memory touched at DISPATCH_LEVEL is a bug check
+  uint64_t seed = 0;               // 0: the host schedules freely; otherwise the seam perturbs by this seed
+  bool check_paged_access = true;  // paged memory touched at DISPATCH_LEVEL is a bug check
   bool integrity_checked_images = true;  // drivers are taken as linked with FORCE_INTEGRITY
   std::vector<service_parameter> service_parameters = {};
 };
@@ -55,14 +55,21 @@ class machine {
 
   const machine_options& options() const;
 
-  // Drivers. `name` becomes \Driver\name. load_driver runs `entry` in the system process; unload_driver runs DriverUnload
-  // and then checks that nothing of the driver is left.
+  // Drivers. `name` becomes \Driver\name. load_driver runs `entry` in the system process; unload_driver runs
+  // DriverUnload and then checks that nothing of the driver is left.
   NTSTATUS load_driver(std::string_view name, PDRIVER_INITIALIZE entry);
   NTSTATUS unload_driver(std::string_view name);
 
-  // Failure injection: the n-th (from 1) call from now on of that kind fails with what Windows would give. 0 switches
-  // it off.
-  enum class failure { pool_allocation, thread_creation, notify_registration, device_creation, symbolic_link, driver_object };
+  // Failure injection: the n-th (from 1) call from now on of that kind fails with what Windows would give. 0
+  // switches it off.
+  enum class failure {
+    pool_allocation,
+    thread_creation,
+    notify_registration,
+    device_creation,
+    symbolic_link,
+    driver_object
+  };
   void fail_call(failure kind, uint64_t nth);
 
   // What the drivers hold now.
@@ -74,8 +81,9 @@ class machine {
   // Total calls of ExAllocatePool* since start: "nothing is allocated per event" is a test.
   uint64_t pool_allocations() const;
 
-  // Suspends and resumes the thread as PsSuspendThread would: at once if normal kernel APCs are delivered there, otherwise
-  // when its critical region ends or its IRQL drops. suspend returns false if no such thread exists.
+  // Suspends and resumes the thread as PsSuspendThread would: at once if normal kernel APCs are delivered
+  // there, otherwise when its critical region ends or its IRQL drops. suspend returns false if no such thread
+  // exists.
   bool suspend_thread(uint32_t tid);
   bool resume_thread(uint32_t tid);
 
@@ -83,7 +91,7 @@ class machine {
   enum class paged_check {
     off,              // machine_options::check_paged_access is false
     protection_keys,  // per thread and exact
-    trimming,         // raising to DISPATCH_LEVEL pages everything out: exact for the raising thread, see the docs
+    trimming,  // raising to DISPATCH_LEVEL pages everything out: exact for the raising thread, see the docs
   };
   paged_check paged_check_in_use() const;
 
@@ -94,8 +102,9 @@ class machine {
   std::unique_ptr<implementation> implementation_;
 };
 
-// The calling host thread acts as thread (pid, tid) of the machine, on virtual CPU `cpu`, at PASSIVE_LEVEL. Below
-// DISPATCH_LEVEL such a thread is preemptible: other threads of the same virtual CPU run at the same time.
+// The calling host thread acts as thread (pid, tid) of the machine, on virtual CPU `cpu`, at PASSIVE_LEVEL.
+// Below DISPATCH_LEVEL such a thread is preemptible: other threads of the same virtual CPU run at the same
+// time.
 class activity {
  public:
   activity(machine& machine, uint32_t cpu, uint32_t pid, uint32_t tid);
@@ -113,8 +122,9 @@ class activity {
   std::unique_ptr<implementation> implementation_;
 };
 
-// What happens on the machine. Each of these runs in the calling thread's activity (its pid, tid and CPU are the context
-// that callbacks see) and raises the registered callbacks as NT would: same IRQL, same critical region, same order.
+// What happens on the machine. Each of these runs in the calling thread's activity (its pid, tid and CPU are
+// the context that callbacks see) and raises the registered callbacks as NT would: same IRQL, same critical
+// region, same order.
 struct process_creation {
   uint32_t pid = 0;
   uint32_t parent_pid = 0;
@@ -125,34 +135,43 @@ struct process_creation {
 };
 // CreationStatus after all callbacks. STATUS_INVALID_CID if the pid is in use.
 NTSTATUS create_process(const process_creation& creation);
-// STATUS_INVALID_CID if there is no such process. Its remaining threads exit first. The callback runs in the caller.
+// STATUS_INVALID_CID if there is no such process. Its remaining threads exit first. The callback runs in the
+// caller.
 NTSTATUS exit_process(uint32_t pid, int32_t exit_status);
+
+// What was there before anybody watched: known to the machine from now on, and no callback is raised. Any
+// host thread; no activity is needed. STATUS_INVALID_CID if the pid (tid) is in use, or if there is no such
+// process. (Added for kernel_port/sources/live, which registers the processes that run already when it
+// starts.)
+NTSTATUS add_existing_process(const process_creation& creation);
+NTSTATUS add_existing_thread(uint32_t pid, uint32_t tid);
 
 // The first thread of a process and any later one; the creator is the caller.
 NTSTATUS create_thread(uint32_t pid, uint32_t tid, uint64_t start_address);
 NTSTATUS exit_thread(uint32_t pid, uint32_t tid);
 
 struct image_loading {
-  uint32_t pid = 0;                      // 0: a driver
+  uint32_t pid = 0;  // 0: a driver
   uint64_t base = 0;
   uint64_t size = 0;
   bool system_mode = false;
   bool machine_mismatch = false;
   uint8_t signature_level = 0;
   uint8_t signature_type = 0;
-  std::optional<std::u16string> path;    // NT path; none: the callback sees NULL
+  std::optional<std::u16string> path;  // NT path; none: the callback sees NULL
 };
 void load_image(const image_loading& loading);
 
-// How many callbacks of each kind were raised while at least one routine of that kind was registered, since the machine
-// started: the independent source for R3's `attempted`. A registered routine counts once per raise.
+// How many callbacks of each kind were raised while at least one routine of that kind was registered, since
+// the machine started: the independent source for R3's `attempted`. A registered routine counts once per
+// raise.
 struct raised_counts {
   uint64_t process_create, process_exit, thread_create, thread_exit, image_load;
 };
 raised_counts raised();
 
-// A handle to a device, as a user process in this machine would hold it. The owner must not close it while another
-// thread is inside a call, except through cancel().
+// A handle to a device, as a user process in this machine would hold it. The owner must not close it while
+// another thread is inside a call, except through cancel().
 class file {
  public:
   file();
@@ -160,12 +179,14 @@ class file {
   file(file&&) noexcept;
   file& operator=(file&&) noexcept;
 
-  // `name` is a DOS device name ("Sluice") that a driver has linked in \DosDevices. `pid` is the process that opens.
+  // `name` is a DOS device name ("Sluice") that a driver has linked in \DosDevices. `pid` is the process that
+  // opens.
   NTSTATUS open(machine& machine, std::u16string_view name, uint32_t pid);
   bool is_open() const;
-  // STATUS_TIMEOUT: not completed in time; the request was cancelled and nothing was lost (if it completed during the
-  // cancellation, its result is returned instead).
-  NTSTATUS read(std::span<uint8_t> buffer, uint64_t& bytes, std::optional<std::chrono::nanoseconds> timeout = {});
+  // STATUS_TIMEOUT: not completed in time; the request was cancelled and nothing was lost (if it completed
+  // during the cancellation, its result is returned instead).
+  NTSTATUS read(std::span<uint8_t> buffer, uint64_t& bytes,
+                std::optional<std::chrono::nanoseconds> timeout = {});
   NTSTATUS control(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes,
                    std::optional<std::chrono::nanoseconds> timeout = {});
   void cancel();  // every pending request of this handle; from any thread
@@ -176,9 +197,9 @@ class file {
   std::unique_ptr<state> state_;
 };
 
-// Bug checks: what the machine does when a rule is broken. The default prints the name, code, arguments and a stack to
-// stderr and aborts. There is no way to go on.
-[[noreturn]] void bug_check(uint32_t code, const char* name, uint64_t argument1, uint64_t argument2, uint64_t argument3,
-                            uint64_t argument4, const char* why);
+// Bug checks: what the machine does when a rule is broken. The default prints the name, code, arguments and a
+// stack to stderr and aborts. There is no way to go on.
+[[noreturn]] void bug_check(uint32_t code, const char* name, uint64_t argument1, uint64_t argument2,
+                            uint64_t argument3, uint64_t argument4, const char* why);
 
 }  // namespace sluice::sim

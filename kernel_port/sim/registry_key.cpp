@@ -13,15 +13,18 @@ struct key_object {
   std::u16string* path;  // folded to lower case
 };
 
-void destroy_key(void* body) { delete static_cast<key_object*>(body)->path; }
+void destroy_key(void* body) {
+  delete static_cast<key_object*>(body)->path;
+}
 
 _OBJECT_TYPE key_object_type{"Key", destroy_key};
 
 // ASCII only: service and value names are.
 std::u16string folded(std::u16string_view text) {
   std::u16string result(text);
-  std::transform(result.begin(), result.end(), result.begin(),
-                 [](char16_t unit) { return unit >= u'A' && unit <= u'Z' ? char16_t(unit - u'A' + u'a') : unit; });
+  std::transform(result.begin(), result.end(), result.begin(), [](char16_t unit) {
+    return unit >= u'A' && unit <= u'Z' ? char16_t(unit - u'A' + u'a') : unit;
+  });
   return result;
 }
 
@@ -37,9 +40,10 @@ bool key_exists(const std::u16string& path) {
   const std::u16string_view rest = std::u16string_view(path).substr(services.size());
   if (rest.empty()) return false;
   if (rest.find(u'\\') == std::u16string_view::npos) return true;
-  return std::ranges::any_of(machine::current().options().service_parameters, [&](const service_parameter& parameter) {
-    return rest == folded(parameter.driver) + std::u16string(parameters);
-  });
+  return std::ranges::any_of(machine::current().options().service_parameters,
+                             [&](const service_parameter& parameter) {
+                               return rest == folded(parameter.driver) + std::u16string(parameters);
+                             });
 }
 
 }  // namespace
@@ -71,8 +75,8 @@ NTSTATUS ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK, POBJECT_ATTRIBUTES ObjectAttr
 }
 
 NTSTATUS ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
-                         KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation, ULONG Length,
-                         PULONG ResultLength) {
+                         KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
+                         ULONG Length, PULONG ResultLength) {
   require_irql_at_most(PASSIVE_LEVEL, "ZwQueryValueKey");
   if (KeyValueInformationClass != KeyValuePartialInformation) return STATUS_INVALID_PARAMETER;
   void* const key = the_machine().handles.reference(KeyHandle);

@@ -1,9 +1,10 @@
-// The NT kernel API of the simulated machine: what the WDK's <ntifs.h> is to a driver on Windows. Names, numbers and the
-// layouts that drivers see are NT's (x64); a function does what the Windows documentation says, or stops the run with the
-// bug check that Windows (or Driver Verifier) would give. docs/simulated-kernel.md says what is approximated.
+// The NT kernel API of the simulated machine: what the WDK's <ntifs.h> is to a driver on Windows. Names,
+// numbers and the layouts that drivers see are NT's (x64); a function does what the Windows documentation
+// says, or stops the run with the bug check that Windows (or Driver Verifier) would give.
+// docs/simulated-kernel.md says what is approximated.
 //
-// Callers hold a thread of the machine: an activity (kernel_port/sim/machine.h), a system thread, or a DPC. The IRQL each
-// function allows stands beside its declaration.
+// Callers hold a thread of the machine: an activity (kernel_port/sim/machine.h), a system thread, or a DPC.
+// The IRQL each function allows stands beside its declaration.
 #pragma once
 
 #include <stdarg.h>

@@ -1,10 +1,10 @@
-// Calling conventions, SAL and IRQL annotations of the WDK. They mean nothing to this compiler, and say everything to a
-// reader.
+// Calling conventions, SAL and IRQL annotations of the WDK. They mean nothing to this compiler, and say
+// everything to a reader.
 #pragma once
 
 #ifdef __GNUC__
-#pragma GCC diagnostic ignored "-Wmultichar"         // pool tags are 'abcd'
-#pragma GCC diagnostic ignored "-Wunknown-pragmas"   // #pragma alloc_text(PAGE, f)
+#pragma GCC diagnostic ignored "-Wmultichar"        // pool tags are 'abcd'
+#pragma GCC diagnostic ignored "-Wunknown-pragmas"  // #pragma alloc_text(PAGE, f)
 #endif
 
 #define NTAPI

@@ -27,8 +27,8 @@ typedef ULONG64 POOL_FLAGS;
 
 // Paged pool: <= APC. Non-paged pool: <= DISPATCH. Freeing likewise.
 PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag);
-PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);        // zeroes
-PVOID ExAllocatePoolZero(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag);   // zeroes
+PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);       // zeroes
+PVOID ExAllocatePoolZero(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag);  // zeroes
 PVOID ExAllocatePoolUninitialized(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag);
 PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes);
 VOID ExFreePoolWithTag(PVOID P, ULONG Tag);
@@ -49,7 +49,8 @@ VOID ExReleaseFastMutex(PFAST_MUTEX FastMutex);
 VOID ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex);  // APCs must be off already
 VOID ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex);
 
-// Rundown protection. Acquire and release: <= DISPATCH here (Windows: any with non-paged memory). Wait: <= APC.
+// Rundown protection. Acquire and release: <= DISPATCH here (Windows: any with non-paged memory). Wait: <=
+// APC.
 typedef struct _EX_RUNDOWN_REF {
   union {
     volatile ULONG_PTR Count;

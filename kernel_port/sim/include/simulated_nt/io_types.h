@@ -45,7 +45,7 @@
 #define METHOD_NEITHER 3
 #define CTL_CODE(type, function, method, access) \
   (((ULONG)(type) << 16) | ((ULONG)(access) << 14) | ((ULONG)(function) << 2) | (ULONG)(method))
-#define METHOD_FROM_CTL_CODE(code) ((ULONG)(code) & 3)
+#define METHOD_FROM_CTL_CODE(code) ((ULONG)(code)&3)
 
 #define SL_PENDING_RETURNED 0x01
 #define SL_INVOKE_ON_CANCEL 0x20

@@ -47,8 +47,21 @@ typedef struct _DISPATCHER_HEADER {
 typedef enum _EVENT_TYPE { NotificationEvent, SynchronizationEvent } EVENT_TYPE;
 typedef enum _TIMER_TYPE { NotificationTimer, SynchronizationTimer } TIMER_TYPE;
 typedef enum _WAIT_TYPE { WaitAll, WaitAny } WAIT_TYPE;
-typedef enum _KWAIT_REASON { Executive, FreePage, PageIn, PoolAllocation, DelayExecution, Suspended, UserRequest } KWAIT_REASON;
-typedef enum _KDPC_IMPORTANCE { LowImportance, MediumImportance, HighImportance, MediumHighImportance } KDPC_IMPORTANCE;
+typedef enum _KWAIT_REASON {
+  Executive,
+  FreePage,
+  PageIn,
+  PoolAllocation,
+  DelayExecution,
+  Suspended,
+  UserRequest
+} KWAIT_REASON;
+typedef enum _KDPC_IMPORTANCE {
+  LowImportance,
+  MediumImportance,
+  HighImportance,
+  MediumHighImportance
+} KDPC_IMPORTANCE;
 
 typedef struct _KEVENT {
   DISPATCHER_HEADER Header;
@@ -68,7 +81,8 @@ typedef struct _KMUTANT {
 } KMUTANT, *PKMUTANT, KMUTEX, *PKMUTEX, *PRKMUTEX;
 
 struct _KDPC;
-typedef VOID KDEFERRED_ROUTINE(struct _KDPC* Dpc, PVOID DeferredContext, PVOID SystemArgument1, PVOID SystemArgument2);
+typedef VOID KDEFERRED_ROUTINE(struct _KDPC* Dpc, PVOID DeferredContext, PVOID SystemArgument1,
+                               PVOID SystemArgument2);
 typedef KDEFERRED_ROUTINE* PKDEFERRED_ROUTINE;
 
 typedef struct _KDPC {
@@ -115,18 +129,18 @@ typedef ULONG_PTR KIPI_BROADCAST_WORKER(ULONG_PTR Argument);
 typedef KIPI_BROADCAST_WORKER* PKIPI_BROADCAST_WORKER;
 
 // IRQL. Raising to DISPATCH_LEVEL or above owns the virtual CPU until the IRQL falls below it again.
-KIRQL KeGetCurrentIrql(VOID);                           // any
-VOID KeRaiseIrql(KIRQL NewIrql, PKIRQL OldIrql);        // any; NewIrql >= current
-VOID KeLowerIrql(KIRQL NewIrql);                        // any; NewIrql <= current
-KIRQL KeRaiseIrqlToDpcLevel(VOID);                      // <= DISPATCH
+KIRQL KeGetCurrentIrql(VOID);                     // any
+VOID KeRaiseIrql(KIRQL NewIrql, PKIRQL OldIrql);  // any; NewIrql >= current
+VOID KeLowerIrql(KIRQL NewIrql);                  // any; NewIrql <= current
+KIRQL KeRaiseIrqlToDpcLevel(VOID);                // <= DISPATCH
 KIRQL KfRaiseIrql(KIRQL NewIrql);
 VOID KfLowerIrql(KIRQL NewIrql);
-VOID KeEnterCriticalRegion(VOID);                       // <= APC
-VOID KeLeaveCriticalRegion(VOID);                       // <= APC
-VOID KeEnterGuardedRegion(VOID);                        // <= APC
-VOID KeLeaveGuardedRegion(VOID);                        // <= APC
-BOOLEAN KeAreApcsDisabled(VOID);                        // <= DISPATCH
-BOOLEAN KeAreAllApcsDisabled(VOID);                     // <= DISPATCH
+VOID KeEnterCriticalRegion(VOID);    // <= APC
+VOID KeLeaveCriticalRegion(VOID);    // <= APC
+VOID KeEnterGuardedRegion(VOID);     // <= APC
+VOID KeLeaveGuardedRegion(VOID);     // <= APC
+BOOLEAN KeAreApcsDisabled(VOID);     // <= DISPATCH
+BOOLEAN KeAreAllApcsDisabled(VOID);  // <= DISPATCH
 
 // Processors.
 ULONG KeGetCurrentProcessorNumberEx(PPROCESSOR_NUMBER ProcNumber);  // any; the number across groups
@@ -137,8 +151,8 @@ ULONG KeQueryMaximumProcessorCount(VOID);
 ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors);
 USHORT KeQueryActiveGroupCount(VOID);
 USHORT KeQueryMaximumGroupCount(VOID);
-NTSTATUS KeGetProcessorNumberFromIndex(ULONG ProcIndex, PPROCESSOR_NUMBER ProcNumber);  // any
-ULONG KeGetProcessorIndexFromNumber(PPROCESSOR_NUMBER ProcNumber);                      // any
+NTSTATUS KeGetProcessorNumberFromIndex(ULONG ProcIndex, PPROCESSOR_NUMBER ProcNumber);            // any
+ULONG KeGetProcessorIndexFromNumber(PPROCESSOR_NUMBER ProcNumber);                                // any
 VOID KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY PreviousAffinity);  // <= APC
 VOID KeRevertToUserGroupAffinityThread(PGROUP_AFFINITY PreviousAffinity);                         // <= APC
 ULONG_PTR KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG_PTR Context);          // < IPI
@@ -152,7 +166,8 @@ VOID KeSetTargetProcessorDpc(PKDPC Dpc, CCHAR Number);
 NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber);
 VOID KeSetImportanceDpc(PKDPC Dpc, KDPC_IMPORTANCE Importance);
 
-// Dispatcher objects. Waits: <= APC; with a timeout of zero <= DISPATCH. Signals: <= DISPATCH with Wait = FALSE.
+// Dispatcher objects. Waits: <= APC; with a timeout of zero <= DISPATCH. Signals: <= DISPATCH with Wait =
+// FALSE.
 VOID KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State);
 LONG KeSetEvent(PRKEVENT Event, KPRIORITY Increment, BOOLEAN Wait);
 VOID KeClearEvent(PRKEVENT Event);
@@ -164,24 +179,28 @@ LONG KeReadStateSemaphore(PRKSEMAPHORE Semaphore);
 VOID KeInitializeMutex(PRKMUTEX Mutex, ULONG Level);
 LONG KeReleaseMutex(PRKMUTEX Mutex, BOOLEAN Wait);
 LONG KeReadStateMutex(PRKMUTEX Mutex);
-NTSTATUS KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
-                               PLARGE_INTEGER Timeout);
+NTSTATUS KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
+                               BOOLEAN Alertable, PLARGE_INTEGER Timeout);
 NTSTATUS KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON WaitReason,
                                   KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Timeout,
                                   PKWAIT_BLOCK WaitBlockArray);
 #define KeWaitForMutexObject KeWaitForSingleObject
-NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval);  // <= APC
+NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
+                                PLARGE_INTEGER Interval);  // <= APC
 
-// Timers: <= DISPATCH. Due times and periods as on Windows: 100 ns units, negative is relative; period in milliseconds.
+// Timers: <= DISPATCH. Due times and periods as on Windows: 100 ns units, negative is relative; period in
+// milliseconds.
 VOID KeInitializeTimer(PKTIMER Timer);
 VOID KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type);
 BOOLEAN KeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc);
 BOOLEAN KeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG Period, PKDPC Dpc);
-BOOLEAN KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG Period, ULONG TolerableDelay, PKDPC Dpc);
+BOOLEAN KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG Period, ULONG TolerableDelay,
+                              PKDPC Dpc);
 BOOLEAN KeCancelTimer(PKTIMER Timer);
 BOOLEAN KeReadStateTimer(PKTIMER Timer);
 
-// Time: any IRQL. The counter runs at 10 MHz, the same on every CPU; the system time advances in ticks of 15.625 ms.
+// Time: any IRQL. The counter runs at 10 MHz, the same on every CPU; the system time advances in ticks
+// of 15.625 ms.
 LARGE_INTEGER KeQueryPerformanceCounter(PLARGE_INTEGER PerformanceFrequency);
 VOID KeQuerySystemTime(PLARGE_INTEGER CurrentTime);
 VOID KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);  // Windows 8: by MmGetSystemRoutineAddress only
@@ -191,26 +210,28 @@ VOID KeQueryTickCount(PLARGE_INTEGER CurrentCount);
 VOID KeStallExecutionProcessor(ULONG MicroSeconds);
 
 // Spin locks.
-VOID KeInitializeSpinLock(PKSPIN_LOCK SpinLock);                         // any
-VOID KeAcquireSpinLock(PKSPIN_LOCK SpinLock, PKIRQL OldIrql);            // <= DISPATCH
-KIRQL KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK SpinLock);                 // <= DISPATCH
-VOID KeReleaseSpinLock(PKSPIN_LOCK SpinLock, KIRQL NewIrql);             // DISPATCH
-VOID KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock);                  // >= DISPATCH
-VOID KeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK SpinLock);                // >= DISPATCH
-BOOLEAN KeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock);          // >= DISPATCH
+VOID KeInitializeSpinLock(PKSPIN_LOCK SpinLock);                                            // any
+VOID KeAcquireSpinLock(PKSPIN_LOCK SpinLock, PKIRQL OldIrql);                               // <= DISPATCH
+KIRQL KeAcquireSpinLockRaiseToDpc(PKSPIN_LOCK SpinLock);                                    // <= DISPATCH
+VOID KeReleaseSpinLock(PKSPIN_LOCK SpinLock, KIRQL NewIrql);                                // DISPATCH
+VOID KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock);                                     // >= DISPATCH
+VOID KeReleaseSpinLockFromDpcLevel(PKSPIN_LOCK SpinLock);                                   // >= DISPATCH
+BOOLEAN KeTryToAcquireSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock);                             // >= DISPATCH
 VOID KeAcquireInStackQueuedSpinLock(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle);  // <= DISPATCH
 VOID KeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE LockHandle);                        // DISPATCH
 VOID KeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle);
 VOID KeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE LockHandle);
 
-PKTHREAD KeGetCurrentThread(VOID);                                       // <= DISPATCH
-KPRIORITY KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority);      // PASSIVE
+PKTHREAD KeGetCurrentThread(VOID);                                   // <= DISPATCH
+KPRIORITY KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority);  // PASSIVE
 KPRIORITY KeQueryPriorityThread(PKTHREAD Thread);
-DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG BugCheckCode, ULONG_PTR BugCheckParameter1, ULONG_PTR BugCheckParameter2,
-                                    ULONG_PTR BugCheckParameter3, ULONG_PTR BugCheckParameter4);
+DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG BugCheckCode, ULONG_PTR BugCheckParameter1,
+                                    ULONG_PTR BugCheckParameter2, ULONG_PTR BugCheckParameter3,
+                                    ULONG_PTR BugCheckParameter4);
 DECLSPEC_NORETURN VOID KeBugCheck(ULONG BugCheckCode);
 
-// A point where the simulation may hand the host's processor over: a spinning driver must not starve the one it waits for.
+// A point where the simulation may hand the host's processor over: a spinning driver must not starve the one
+// it waits for.
 VOID SluiceSimulatedYieldProcessor(VOID);
 #define YieldProcessor() SluiceSimulatedYieldProcessor()
 

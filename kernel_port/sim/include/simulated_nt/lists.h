@@ -3,8 +3,12 @@
 
 EXTERN_C_START
 
-FORCEINLINE VOID InitializeListHead(PLIST_ENTRY head) { head->Flink = head->Blink = head; }
-FORCEINLINE BOOLEAN IsListEmpty(const LIST_ENTRY* head) { return head->Flink == head; }
+FORCEINLINE VOID InitializeListHead(PLIST_ENTRY head) {
+  head->Flink = head->Blink = head;
+}
+FORCEINLINE BOOLEAN IsListEmpty(const LIST_ENTRY* head) {
+  return head->Flink == head;
+}
 FORCEINLINE BOOLEAN RemoveEntryList(PLIST_ENTRY entry) {
   PLIST_ENTRY next = entry->Flink;
   PLIST_ENTRY previous = entry->Blink;

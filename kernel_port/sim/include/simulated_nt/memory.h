@@ -6,7 +6,11 @@ EXTERN_C_START
 // PASSIVE. Case-sensitive. NULL for what the machine's kernel level does not have.
 PVOID MmGetSystemRoutineAddress(PUNICODE_STRING SystemRoutineName);
 
-typedef enum _MM_PAGE_PRIORITY { LowPagePriority, NormalPagePriority = 16, HighPagePriority = 32 } MM_PAGE_PRIORITY;
+typedef enum _MM_PAGE_PRIORITY {
+  LowPagePriority,
+  NormalPagePriority = 16,
+  HighPagePriority = 32
+} MM_PAGE_PRIORITY;
 #define MdlMappingNoWrite 0x80000000
 #define MdlMappingNoExecute 0x40000000
 PVOID MmGetSystemAddressForMdlSafe(PMDL Mdl, ULONG Priority);  // <= DISPATCH

@@ -20,13 +20,14 @@ typedef struct _KEY_VALUE_PARTIAL_INFORMATION {
   UCHAR Data[1];
 } KEY_VALUE_PARTIAL_INFORMATION, *PKEY_VALUE_PARTIAL_INFORMATION;
 
-// The keys that exist: \Registry\Machine\System\CurrentControlSet\Services\<name>, and its Parameters if the machine's
-// options give any (machine_options::service_parameters).
+// The keys that exist: \Registry\Machine\System\CurrentControlSet\Services\<name>, and its Parameters if the
+// machine's options give any (machine_options::service_parameters).
 NTSTATUS ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes);
 
-// KeyValuePartialInformation only. STATUS_BUFFER_TOO_SMALL: not even the fixed part fits; STATUS_BUFFER_OVERFLOW: the
-// data does not.
-NTSTATUS ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass,
-                         PVOID KeyValueInformation, ULONG Length, PULONG ResultLength);
+// KeyValuePartialInformation only. STATUS_BUFFER_TOO_SMALL: not even the fixed part fits;
+// STATUS_BUFFER_OVERFLOW: the data does not.
+NTSTATUS ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
+                         KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
+                         ULONG Length, PULONG ResultLength);
 
 EXTERN_C_END

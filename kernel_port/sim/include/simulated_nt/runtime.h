@@ -21,7 +21,8 @@ VOID RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING So
 NTSTATUS RtlAppendUnicodeStringToString(PUNICODE_STRING Destination, PCUNICODE_STRING Source);
 NTSTATUS RtlAppendUnicodeToString(PUNICODE_STRING Destination, PCWSTR Source);
 WCHAR RtlUpcaseUnicodeChar(WCHAR SourceCharacter);
-#define RTL_CONSTANT_STRING(s) {sizeof(s) - sizeof((s)[0]), sizeof(s), (PWCH)(s)}
+#define RTL_CONSTANT_STRING(s) \
+  { sizeof(s) - sizeof((s)[0]), sizeof(s), (PWCH)(s) }
 
 // Messages go to stderr. Narrow: any IRQL. Wide characters and %wZ, %ws, %S, %C: PASSIVE only.
 ULONG DbgPrint(PCSTR Format, ...);

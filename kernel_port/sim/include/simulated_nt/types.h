@@ -179,7 +179,7 @@ EXTERN_C_END
 #define UNREFERENCED_LOCAL_VARIABLE(variable) ((void)(variable))
 #define FIELD_OFFSET(type, field) ((LONG)offsetof(type, field))
 #define RTL_FIELD_SIZE(type, field) (sizeof(((type*)0)->field))
-#define CONTAINING_RECORD(address, type, field) ((type*)((char*)(address) - offsetof(type, field)))
+#define CONTAINING_RECORD(address, type, field) ((type*)((char*)(address)-offsetof(type, field)))
 #define ARRAYSIZE(array) (sizeof(array) / sizeof((array)[0]))
 #define RTL_NUMBER_OF(array) ARRAYSIZE(array)
 #define ULongToHandle(value) ((HANDLE)(ULONG_PTR)(ULONG)(value))
@@ -200,7 +200,7 @@ EXTERN_C_END
 #define PAGE_SHIFT 12
 #define MEMORY_ALLOCATION_ALIGNMENT 16
 #define SYSTEM_CACHE_ALIGNMENT_SIZE 64
-#define ALIGN_DOWN_BY(length, alignment) ((ULONG_PTR)(length) & ~((ULONG_PTR)(alignment) - 1))
-#define ALIGN_UP_BY(length, alignment) (ALIGN_DOWN_BY((ULONG_PTR)(length) + (alignment) - 1, alignment))
+#define ALIGN_DOWN_BY(length, alignment) ((ULONG_PTR)(length) & ~((ULONG_PTR)(alignment)-1))
+#define ALIGN_UP_BY(length, alignment) (ALIGN_DOWN_BY((ULONG_PTR)(length) + (alignment)-1, alignment))
 #define ROUND_TO_PAGES(size) ALIGN_UP_BY(size, PAGE_SIZE)
 #define BYTES_TO_PAGES(size) ((SIZE_T)(ROUND_TO_PAGES(size) >> PAGE_SHIFT))

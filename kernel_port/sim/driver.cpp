@@ -1,0 +1,136 @@
+// Loading and unloading drivers, and what they must not leave behind.
+#include <stdio.h>
+
+#include "kernel_port/sim/attachment.h"
+#include "kernel_port/sim/implementation.h"
+#include "kernel_port/sim/irp.h"
+#include "kernel_port/sim/irql.h"
+#include "kernel_port/sim/paged_memory.h"
+
+namespace sluice::sim {
+
+driver_record* device_table::add_driver(std::string_view name) {
+  internal_lock lock(mutex_);
+  auto driver = std::make_unique<driver_record>();
+  driver->name = name;
+  driver->object_name = u"\\Driver\\" + std::u16string(name.begin(), name.end());
+  driver->service_name = std::u16string(name.begin(), name.end());
+  const auto string_over = [](std::u16string& text) {
+    const auto bytes = static_cast<USHORT>(text.size() * sizeof(WCHAR));
+    return UNICODE_STRING{bytes, bytes, reinterpret_cast<PWCH>(text.data())};
+  };
+  PDRIVER_OBJECT object = create_object<DRIVER_OBJECT>(driver_object_type);
+  object->Type = IO_TYPE_DRIVER;
+  object->Size = sizeof(DRIVER_OBJECT);
+  object->DriverName = string_over(driver->object_name);
+  object->DriverExtension = &driver->extension;
+  driver->extension.DriverObject = object;
+  driver->extension.ServiceKeyName = string_over(driver->service_name);
+  for (PDRIVER_DISPATCH& function : object->MajorFunction) function = invalid_device_request;
+  driver->object = object;
+  drivers_.push_back(std::move(driver));
+  return drivers_.back().get();
+}
+
+driver_record* device_table::find_driver(std::string_view name) {
+  internal_lock lock(mutex_);
+  for (auto& driver : drivers_) {
+    if (driver->name == name) return driver.get();
+  }
+  return nullptr;
+}
+
+void device_table::remove_driver(driver_record* driver) {
+  internal_lock lock(mutex_);
+  for (auto& [name, entry] : links_) {
+    if (entry.driver == driver) entry.driver = nullptr;
+  }
+  dereference_object(driver->object);
+  std::erase_if(drivers_, [driver](const auto& known) { return known.get() == driver; });
+}
+
+std::vector<std::string> device_table::driver_names() {
+  internal_lock lock(mutex_);
+  std::vector<std::string> names;
+  for (const auto& driver : drivers_) names.push_back(driver->name);
+  return names;
+}
+
+void require_nothing_left(driver_record& driver, const char* when) {
+  machine::implementation& machine = the_machine();
+  const auto unloaded_with = [&](const void* what, const char* kind) {
+    stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(what), 0, as_argument(what),
+         0, "Driver %s %s with %s left.", driver.name.c_str(), when, kind);
+  };
+  for (notify_registry* registry : {&machine.notify.process, &machine.notify.thread, &machine.notify.image}) {
+    if (const void* routine = registry->find_of(&driver))
+      unloaded_with(routine, "a registered notify routine");
+  }
+  if (const KTIMER* timer = machine.timers.find_of(&driver)) {
+    stop(bug::TIMER_OR_DPC_INVALID, 0, as_argument(timer), 0, 0,
+         "Driver %s %s with a timer that is still set.", driver.name.c_str(), when);
+  }
+  if (const KDPC* dpc = find_dpc_of(&driver)) {
+    stop(bug::TIMER_OR_DPC_INVALID, 1, as_argument(dpc), 0, 0,
+         "Driver %s %s with a DPC that is still queued.", driver.name.c_str(), when);
+  }
+  if (const void* routine = find_thread_of(&driver, false))
+    unloaded_with(routine, "a system thread that still runs");
+  if (PDEVICE_OBJECT device = machine.devices.find_of(&driver))
+    unloaded_with(device, "a device that was not deleted");
+  const auto pool = machine.pool.in_use(&driver);
+  const uint64_t items = machine.work.items_of(&driver);
+  if (pool.blocks + items != 0) {
+    machine.pool.print(&driver, false);
+    stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x62, as_argument(driver.name.c_str()), 0,
+         pool.blocks + items, "Driver %s %s with %lu pool blocks (%lu bytes) and %lu work items not freed.",
+         driver.name.c_str(), when, pool.blocks, pool.bytes, items);
+  }
+  machine.devices.links_left(driver);
+}
+
+NTSTATUS machine::load_driver(std::string_view name, PDRIVER_INITIALIZE entry) {
+  implementation& state = *implementation_;
+  if (state.devices.find_driver(name)) return STATUS_IMAGE_ALREADY_LOADED;
+  if (state.fails(failure::driver_object)) return STATUS_INSUFFICIENT_RESOURCES;
+  const borrowed_thread system(state, system_pid);
+  driver_record* driver = state.devices.add_driver(name);
+  driver->object->DriverInit = entry;
+  NTSTATUS status;
+  {
+    const paged_string path(u"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\" +
+                            driver->service_name);
+    driver_call checked(driver, reinterpret_cast<const void*>(entry), "DriverEntry");
+    status = entry(driver->object, path.get());
+  }
+  if (!NT_SUCCESS(status)) {
+    require_nothing_left(*driver, "failed to load");
+    state.devices.remove_driver(driver);
+    return status;
+  }
+  driver->initializing = false;
+  for (PDEVICE_OBJECT device = driver->object->DeviceObject; device; device = device->NextDevice) {
+    device->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
+  }
+  return status;
+}
+
+NTSTATUS machine::unload_driver(std::string_view name) {
+  implementation& state = *implementation_;
+  driver_record* driver = state.devices.find_driver(name);
+  if (!driver) return STATUS_OBJECT_NAME_NOT_FOUND;
+  const PDRIVER_UNLOAD unload = driver->object->DriverUnload;
+  if (!unload) return STATUS_INVALID_DEVICE_REQUEST;
+  if (!state.devices.begin_unload(*driver)) return STATUS_DEVICE_BUSY;
+  const borrowed_thread system(state, system_pid);
+  {
+    driver_call checked(driver, reinterpret_cast<const void*>(unload), "DriverUnload");
+    unload(driver->object);
+  }
+  require_nothing_left(*driver, "was unloaded");
+  state.devices.remove_driver(driver);
+  reap_system_threads();
+  return STATUS_SUCCESS;
+}
+
+}  // namespace sluice::sim

@@ -1,0 +1,196 @@
+// file: a handle to a device, as a user process holds it.
+#include <algorithm>
+
+#include "kernel_port/sim/attachment.h"
+#include "kernel_port/sim/implementation.h"
+#include "kernel_port/sim/irp.h"
+
+namespace sluice::sim {
+namespace {
+
+// How long requests may still be on their way back after IRP_MJ_CLEANUP.
+constexpr auto cleanup_limit = std::chrono::seconds(5);
+
+}  // namespace
+
+struct file::state {
+  machine::implementation* system = nullptr;
+  uint32_t pid = 0;
+  PDEVICE_OBJECT device = nullptr;
+  PFILE_OBJECT object = nullptr;
+  std::u16string name;
+
+  internal_mutex mutex;
+  std::vector<std::shared_ptr<io_request>> pending;
+
+  // Sends the request and waits for its completion.
+  NTSTATUS run(const std::shared_ptr<io_request>& request, std::optional<std::chrono::nanoseconds> timeout) {
+    {
+      internal_lock lock(mutex);
+      pending.push_back(request);
+    }
+    dispatch(*request);
+    bool timed_out = false;
+    if (timeout) {
+      const auto until = std::chrono::steady_clock::now() + *timeout;
+      if (wait_for(request->done.Header, until) == STATUS_TIMEOUT) {
+        timed_out = true;
+        IoCancelIrp(&request->irp);
+      }
+    }
+    wait_for(request->done.Header);
+    {
+      internal_lock lock(mutex);
+      pending.erase(std::find(pending.begin(), pending.end(), request));
+    }
+    const NTSTATUS status = request->irp.IoStatus.Status;
+    return timed_out && status == STATUS_CANCELLED ? STATUS_TIMEOUT : status;
+  }
+
+  NTSTATUS send(uint8_t major_function) { return run(make_request(object, major_function), {}); }
+
+  void release() {
+    object->FileName = {};
+    dereference_object(object);
+    system->devices.close(device);
+  }
+};
+
+file::file() = default;
+file::~file() {
+  close();
+}
+file::file(file&&) noexcept = default;
+file& file::operator=(file&& other) noexcept {
+  if (this != &other) {
+    close();
+    state_ = std::move(other.state_);
+  }
+  return *this;
+}
+
+bool file::is_open() const {
+  return state_ != nullptr;
+}
+
+NTSTATUS file::open(machine& machine, std::u16string_view name, uint32_t pid) {
+  close();
+  auto opened = std::make_unique<state>();
+  opened->system = &machine.detail();
+  opened->pid = pid;
+  const borrowed_thread thread(*opened->system, pid);
+  NTSTATUS status = opened->system->devices.open(name, &opened->device, &opened->name);
+  if (!NT_SUCCESS(status)) return status;
+  PFILE_OBJECT object = create_object<FILE_OBJECT>(file_object_type);
+  object->Type = IO_TYPE_FILE;
+  object->Size = sizeof(FILE_OBJECT);
+  object->DeviceObject = opened->device;
+  const auto bytes = static_cast<USHORT>(opened->name.size() * sizeof(WCHAR));
+  object->FileName = {bytes, bytes, reinterpret_cast<PWCH>(opened->name.data())};
+  object->ReadAccess = object->WriteAccess = TRUE;
+  opened->object = object;
+  status = opened->send(IRP_MJ_CREATE);
+  if (!NT_SUCCESS(status)) {
+    opened->release();  // a create that fails gets no cleanup and no close
+    return status;
+  }
+  state_ = std::move(opened);
+  return status;
+}
+
+NTSTATUS file::read(std::span<uint8_t> buffer, uint64_t& bytes,
+                    std::optional<std::chrono::nanoseconds> timeout) {
+  bytes = 0;
+  if (!state_) return STATUS_INVALID_HANDLE;
+  const borrowed_thread thread(*state_->system, state_->pid);
+  const auto request = make_request(state_->object, IRP_MJ_READ);
+  request->stack.Parameters.Read.Length = static_cast<ULONG>(buffer.size());
+  request->irp.UserBuffer = buffer.data();
+  const ULONG flags = state_->device->Flags;
+  if (flags & DO_BUFFERED_IO) {
+    request->output_limit = buffer.size();
+    if (!buffer.empty()) request->system_buffer.reset(new unsigned char[buffer.size()]);
+    request->irp.AssociatedIrp.SystemBuffer = request->system_buffer.get();
+  } else if (flags & DO_DIRECT_IO) {
+    MDL& mdl = request->mdl;
+    mdl.Size = sizeof(MDL);
+    mdl.StartVa =
+        reinterpret_cast<PVOID>(reinterpret_cast<uintptr_t>(buffer.data()) & ~uintptr_t{PAGE_SIZE - 1});
+    mdl.ByteOffset = static_cast<ULONG>(reinterpret_cast<uintptr_t>(buffer.data()) & (PAGE_SIZE - 1));
+    mdl.ByteCount = static_cast<ULONG>(buffer.size());
+    mdl.MappedSystemVa = buffer.data();
+    request->irp.MdlAddress = buffer.empty() ? nullptr : &mdl;
+  }
+  const NTSTATUS status = state_->run(request, timeout);
+  if (NT_ERROR(status) || status == STATUS_TIMEOUT) return status;
+  bytes = request->irp.IoStatus.Information;
+  if (request->system_buffer) memcpy(buffer.data(), request->system_buffer.get(), bytes);
+  return status;
+}
+
+NTSTATUS file::control(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes,
+                       std::optional<std::chrono::nanoseconds> timeout) {
+  bytes = 0;
+  if (!state_) return STATUS_INVALID_HANDLE;
+  if (METHOD_FROM_CTL_CODE(code) != METHOD_BUFFERED)
+    misuse("only METHOD_BUFFERED control codes are simulated");
+  const borrowed_thread thread(*state_->system, state_->pid);
+  const auto request = make_request(state_->object, IRP_MJ_DEVICE_CONTROL);
+  auto& parameters = request->stack.Parameters.DeviceIoControl;
+  parameters.IoControlCode = code;
+  parameters.InputBufferLength = static_cast<ULONG>(in.size());
+  parameters.OutputBufferLength = static_cast<ULONG>(out.size());
+  request->output_limit = out.size();
+  if (const size_t size = std::max(in.size(), out.size())) {
+    request->system_buffer.reset(new unsigned char[size]);
+    if (!in.empty()) memcpy(request->system_buffer.get(), in.data(), in.size());
+    request->irp.AssociatedIrp.SystemBuffer = request->system_buffer.get();
+  }
+  const NTSTATUS status = state_->run(request, timeout);
+  if (NT_ERROR(status) || status == STATUS_TIMEOUT) return status;
+  bytes = request->irp.IoStatus.Information;
+  if (bytes != 0 && request->system_buffer) memcpy(out.data(), request->system_buffer.get(), bytes);
+  return status;
+}
+
+void file::cancel() {
+  if (!state_) return;
+  const borrowed_thread thread(*state_->system, state_->pid);
+  std::vector<std::shared_ptr<io_request>> requests;
+  {
+    internal_lock lock(state_->mutex);
+    requests = state_->pending;
+  }
+  for (const auto& request : requests) IoCancelIrp(&request->irp);
+}
+
+void file::close() {
+  if (!state_) return;
+  const borrowed_thread thread(*state_->system, state_->pid);
+  state_->send(IRP_MJ_CLEANUP);
+  std::vector<std::shared_ptr<io_request>> requests;
+  {
+    internal_lock lock(state_->mutex);
+    requests = state_->pending;
+  }
+  // A completion may still be on its way back; the close waits for it, as the reference of a request on its
+  // file object makes it wait on Windows.
+  for (const auto& request : requests) {
+    if (wait_for(request->done.Header, std::chrono::steady_clock::now() + cleanup_limit) == STATUS_TIMEOUT) {
+      stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x135, as_argument(&request->irp),
+           std::chrono::milliseconds(cleanup_limit).count(), 0,
+           "IRP_MJ_CLEANUP came and went, and a request of that handle is not completed.");
+    }
+  }
+  // Their callers leave before the handle is gone.
+  const auto others_left = [&] {
+    internal_lock lock(state_->mutex);
+    return !state_->pending.empty();
+  };
+  while (others_left()) the_scheduler.point(point_kind::spin);
+  state_->send(IRP_MJ_CLOSE);
+  state_->release();
+  state_.reset();
+}
+
+}  // namespace sluice::sim

@@ -1,0 +1,67 @@
+// The state of the one machine.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "kernel_port/sim/check.h"
+#include "kernel_port/sim/device.h"
+#include "kernel_port/sim/dpc.h"
+#include "kernel_port/sim/machine.h"
+#include "kernel_port/sim/notify.h"
+#include "kernel_port/sim/object.h"
+#include "kernel_port/sim/pool.h"
+#include "kernel_port/sim/process.h"
+#include "kernel_port/sim/timer.h"
+#include "kernel_port/sim/work_item.h"
+
+namespace sluice::sim {
+
+class machine::implementation {
+ public:
+  explicit implementation(const machine_options& options);
+  ~implementation();
+  implementation(const implementation&) = delete;
+  implementation& operator=(const implementation&) = delete;
+
+  processor& processor_at(uint32_t index) { return processors[index]; }
+
+  // Counts one call of that kind; true if it is the one chosen to fail.
+  bool fails(machine::failure kind);
+
+  // Host threads that are threads of the machine now. An entry is reused, never freed: a late wake finds it
+  // alive.
+  host_thread* attach_host();
+  void detach_host(host_thread* host);
+
+  const machine_options options;
+  std::deque<processor> processors;
+  process_table processes;
+  handle_table handles;
+  notify_registries notify;
+  pool_table pool;
+  timer_queue timers;
+  system_threads threads;
+  work_queue work;
+  device_table devices;
+
+  internal_mutex hosts_mutex;
+  std::vector<host_thread*> hosts;
+
+ private:
+  std::vector<std::unique_ptr<host_thread>> all_hosts_;
+  std::vector<host_thread*> free_hosts_;
+
+  struct failure_counter {
+    std::atomic<uint64_t> left{0};  // 0: off
+  };
+  friend class machine;
+  std::array<failure_counter, 6> failures_;
+};
+
+machine::implementation* the_machine_if_any();
+machine::implementation& the_machine();
+
+}  // namespace sluice::sim
