@@ -7,6 +7,9 @@ namespace {
 
 image_producer* running = nullptr;
 
+constexpr ULONG_PTR notify_conflicting_architecture = 1;  // PS_IMAGE_NOTIFY_CONFLICTING_ARCHITECTURE: every image, also
+                                                          // one of another machine type
+
 }  // namespace
 
 NTSTATUS image_producer::start(channel& to, const kernel_functions& functions) {
@@ -15,7 +18,7 @@ NTSTATUS image_producer::start(channel& to, const kernel_functions& functions) {
   ExInitializeRundownProtection(&rundown_);
   running = this;
   if (functions.PsSetLoadImageNotifyRoutineEx != nullptr) {
-    const NTSTATUS status = functions.PsSetLoadImageNotifyRoutineEx(&on_notify, 0);
+    const NTSTATUS status = functions.PsSetLoadImageNotifyRoutineEx(&on_notify, notify_conflicting_architecture);
     if (NT_SUCCESS(status)) registered_ = protocol::registration::ex;
     return status;
   }

@@ -28,6 +28,8 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
   for (uint32_t i = 0; i < rings; ++i) readers_[i].attach(from.region(i / lanes_per_cpu, i % lanes_per_cpu));
   merge_.attach(readers_.data(), heads_.data(), nodes_.data(), rings, {overdue_ticks_});
 
+  write_anchor();  // before any event
+
   OBJECT_ATTRIBUTES attributes;
   InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
   HANDLE handle = nullptr;
@@ -91,7 +93,6 @@ VOID NTAPI worker::run(PVOID context) {
 
 void worker::loop() {
   PAGED_CODE();
-  write_anchor();
   while (InterlockedCompareExchange(&stopping_, 0, 0) == 0) {
     const pass_result result = pass();
     if (complete_batch()) continue;
@@ -146,16 +147,18 @@ bool worker::complete_batch() {
 // for want of room. Then a read is completed even with an empty batch.
 bool worker::serve_flush(const pass_result& last) {
   if (last.end == pass_end::sink_full || InterlockedExchange(&flush_requested_, 0) == 0) return false;
-  // The margin passes first: what was closed before the request is older than T in the next pass.
-  KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
-  const pass_result result = pass();
-  if (result.end == pass_end::sink_full) {  // more than one batch: the flush goes on after this one
-    InterlockedExchange(&flush_requested_, 1);
-    return complete_batch();
-  }
-  if (!open_batch()) {  // nobody reads yet: the next read is completed
-    InterlockedExchange(&flush_requested_, 1);
-    return false;
+  // Bounded: a client that flushes without pause completes its own reads early, and does not hold the worker.
+  for (uint32_t attempt = 0; attempt < 16; ++attempt) {
+    // The margin passes first: what was closed before the request is older than T in the next pass.
+    KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
+    const pass_result result = pass();
+    if (result.end == pass_end::sink_full || !open_batch()) {
+      // More than one batch, or nobody reads yet: the flush goes on with the next read.
+      InterlockedExchange(&flush_requested_, 1);
+      return complete_batch();
+    }
+    // A request that was made before this read was issued must be covered by a pass that comes after it.
+    if (InterlockedExchange(&flush_requested_, 0) == 0) break;
   }
   add_unannounced();
   return complete_batch();
@@ -191,7 +194,7 @@ void worker::sleep() {
   }
   if (result.may_sleep() && result.emitted == 0) {
     uint64_t ticks = 0;
-    if (result.end == pass_end::stamped && overdue_ticks_ != 0) {
+    if (result.open_time != 0 && overdue_ticks_ != 0) {
       const uint64_t now = merge_.source().now();
       const uint64_t due = result.open_time + overdue_ticks_ + margin_ticks_ + 1;
       const uint64_t least = frequency_ / 1000;  // too many set aside already: look again, but do not spin
