@@ -36,7 +36,7 @@ class cpu_rings {
   // Reserves, copies and commits at once. `payload` is memory that may be touched at DISPATCH_LEVEL.
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status write(uint16_t type, uint8_t version, const void* payload,
                                                           uint32_t payload_length) {
-    if (type >= seam::types || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
+    if (!is_type(type) || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
     const record_shape shape = shape_of(type, version, payload_length);
     ledger_.attempt(type);
     open_record<seam> record;
@@ -55,7 +55,7 @@ class cpu_rings {
   template <class preparation>
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status reserve(uint16_t type, uint8_t version, uint32_t payload_length,
                                                             open_record<seam>& record, preparation&& prepare) {
-    if (type >= seam::types || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
+    if (!is_type(type) || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
     const record_shape shape = shape_of(type, version, payload_length);
     ledger_.attempt(type);
     if (main_.place_at_once(shape, ledger_, record)) [[likely]] {
@@ -96,7 +96,13 @@ class cpu_rings {
 
  private:
   // No ring has longer records, and no sum of lengths overflows.
-  static constexpr uint32_t longest_payload = record_length_mask / 2;
+  static constexpr uint32_t longest_payload = max_record_limit - record_header_size;
+
+  // record_type_invalid is 0 and wraps: one comparison.
+  static SLUICE_ALWAYS_INLINE bool is_type(uint16_t type) {
+    static_assert(record_type_invalid == 0);
+    return static_cast<uint32_t>(type) - 1 < seam::types - 1;
+  }
 
   SLUICE_ALWAYS_INLINE record_shape shape_of(uint16_t type, uint8_t version, uint32_t payload_length) const {
     return {record_header_size + payload_length, type, version, (critical_types_ >> type & 1) != 0};
@@ -110,9 +116,9 @@ class cpu_rings {
   }
 
   SLUICE_NEVER_INLINE reserve_status refuse(uint16_t type, uint32_t payload_length) {
-    if (type >= seam::types) return reserve_status::invalid_type;
+    if (!is_type(type)) return reserve_status::invalid_type;
     ledger_.attempt(type);
-    ledger_.drop(type, drop_reason::too_long, payload_length, now());
+    ledger_.drop(type, drop_reason::too_long, uint64_t{record_header_size} + payload_length, now());
     return reserve_status::dropped;
   }
 

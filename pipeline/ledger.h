@@ -28,7 +28,7 @@ class ledger {
   }
 
   // An event found no room. It joins the gap, and the figures are published at once.
-  SLUICE_NEVER_INLINE void drop(uint32_t type, drop_reason reason, uint32_t bytes, uint64_t now) {
+  SLUICE_NEVER_INLINE void drop(uint32_t type, drop_reason reason, uint64_t bytes, uint64_t now) {
     ++rows_[type].dropped[static_cast<uint32_t>(reason)];
     if (gap_entries_ == 0) first_time_ = now;
     if (gap_[type]++ == 0) ++gap_entries_;

@@ -38,7 +38,7 @@ struct pass_result {
   uint32_t emitted = 0;         // records the sink accepted, late ones included
   uint32_t ring = 0;            // the one that ended the pass
   bool closed_pending = false;  // some ring's head is closed: the consumer may not sleep, unless stopped by `stamped`
-  uint64_t open_time = 0;       // end == stamped: that head's time
+  uint64_t open_time = 0;       // of the oldest head that is stamped, whatever ended the pass; 0: none
 
   // Whether the consumer may sleep after this pass, if it had announced so before it.
   bool may_sleep() const { return end == pass_end::stamped || (end == pass_end::idle_bound && !closed_pending); }
@@ -89,10 +89,7 @@ class merge {
           last = i;
           break;
         case head_state::stamped:
-          if (!overdue(heads_[i], bound) || !readers_[i].can_set_aside()) {
-            result.open_time = heads_[i].time;
-            return finish(result, pass_end::stamped, i);
-          }
+          if (!overdue(heads_[i], bound) || !readers_[i].can_set_aside()) return finish(result, pass_end::stamped, i);
           if constexpr (requires { accept.set_aside(readers_[i].view(heads_[i])); }) {
             accept.set_aside(readers_[i].view(heads_[i]));
           }
@@ -170,12 +167,14 @@ class merge {
     bool full = false;
     for (uint32_t i = 0; i < count_; ++i) {
       if (readers_[i].set_aside_count() == 0) continue;
+      const uint32_t before = readers_[i].set_aside_count();
       const uint32_t taken = readers_[i].take_late([&](const record_view<seam>& record) {
         const bool accepted = accept(record);
         full |= !accepted;
         return accepted;
       });
       late_ += taken;
+      discarded_ += before - readers_[i].set_aside_count() - taken;
       result.emitted += taken;
     }
     return !full;
@@ -184,9 +183,12 @@ class merge {
   pass_result finish(pass_result& result, pass_end end, uint32_t ring) {
     result.end = end;
     result.ring = ring;
-    for (uint32_t i = 0; i < count_ && !result.closed_pending; ++i) {
-      result.closed_pending =
-          heads_[i].state == head_state::committed || heads_[i].state == head_state::discarded;
+    for (uint32_t i = 0; i < count_; ++i) {
+      const ring_head& head = heads_[i];
+      result.closed_pending |= head.state == head_state::committed || head.state == head_state::discarded;
+      if (head.state == head_state::stamped && (result.open_time == 0 || head.time < result.open_time)) {
+        result.open_time = head.time;
+      }
     }
     return result;
   }

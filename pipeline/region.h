@@ -27,6 +27,8 @@ inline constexpr uint32_t region_magic = 0x52434c53;  // "SLCR"
 inline constexpr uint16_t region_version = 1;
 inline constexpr uint32_t min_capacity = 4096;
 inline constexpr uint32_t max_capacity = 1u << 30;
+// The longest record that any ring may have: far inside the length field of a header, so that no sum of lengths overflows.
+inline constexpr uint32_t max_record_limit = (record_length_mask + 1) / 2;
 
 // What a ring is made of, bytes. check_geometry says which values go together.
 struct ring_geometry {
@@ -61,7 +63,7 @@ static_assert(offsetof(region_header, start_position) == 52);
 template <class seam>
 struct loss_figures {
   typename seam::word sequence;
-  typename seam::word first_time[2];  // of the gap that no LOSS record has announced yet; low, high
+  typename seam::word first_time[2];  // of the last gap, announced meanwhile or not; low, high
   typename seam::word last_time[2];
   typename seam::word bytes[2];               // dropped since load
   typename seam::word events[2];              // dropped since load
@@ -129,7 +131,7 @@ inline constexpr uint32_t max_loss_record = record_header_size + max_loss_payloa
     return region_status::wrong_capacity;
   }
   if (geometry.max_record % record_alignment != 0 || geometry.max_record < max_loss_record ||
-      geometry.max_record > geometry.capacity / 2) {
+      geometry.max_record > geometry.capacity / 2 || geometry.max_record > max_record_limit) {
     return region_status::wrong_max_record;
   }
   // An ordinary event of the longest kind must fit beside a LOSS record, or it never could.

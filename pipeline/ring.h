@@ -124,7 +124,23 @@ class ring {
 
   // Gives back room up to what the consumer claims, R5. True if `need` bytes fit under `limit` afterwards. In the section.
   SLUICE_NEVER_INLINE bool reclaim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
-    if (violations_ != 0) return false;
+    (void)walk_to_claim(need, limit, ledger);
+    return violations_ == 0 && fits(need, limit);
+  }
+
+  // Walks on until the claim is reached or `reclaim_walk` headers were passed. True: nothing claimed is left. In the section.
+  bool reclaim_some(ledger<seam>& ledger) { return walk_to_claim(0, capacity_, ledger); }
+
+  // The longest record of this ring, header included.
+  uint32_t max_record() const { return max_record_; }
+  uint32_t write_position() const { return write_; }
+  uint32_t reclaimed_position() const { return reclaimed_; }
+  uint32_t violations() const { return violations_; }
+
+ private:
+  // True: nothing of the claim that was read is left; it is reached, or refused.
+  bool walk_to_claim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
+    if (violations_ != 0) return true;
     // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
     const uint32_t claimed_untrusted = consumer_->consumed.load(order::observe_consumed);
     const uint32_t claimed = claimed_untrusted - reclaimed_;  // bytes that would be given back
@@ -140,22 +156,9 @@ class ring {
       passed += stride;
       reclaimed_ += stride;
     }
-    return fits(need, limit);
+    return passed == claimed;
   }
 
-  // Walks on until the claim is reached or `walk` headers were passed. True: nothing claimed is left. In the section.
-  bool reclaim_some(ledger<seam>& ledger) {
-    (void)reclaim(0, capacity_, ledger);
-    return violations_ != 0 || consumer_->consumed.load(memory_order::relaxed) == reclaimed_;  // a hint, checked above
-  }
-
-  // The longest record of this ring, header included.
-  uint32_t max_record() const { return max_record_; }
-  uint32_t write_position() const { return write_; }
-  uint32_t reclaimed_position() const { return reclaimed_; }
-  uint32_t violations() const { return violations_; }
-
- private:
   bool fits(uint32_t need, uint32_t limit) const { return write_ - reclaimed_ + need <= limit; }
   SLUICE_ALWAYS_INLINE uint32_t limit_of(const record_shape& shape) const {
     return shape.critical ? capacity_ : ordinary_limit_;
@@ -163,7 +166,7 @@ class ring {
 
   SLUICE_NEVER_INLINE bool violate() {
     ++violations_;
-    return false;
+    return true;
   }
 
   // The header of the next record. Nothing of it can be seen before publish().

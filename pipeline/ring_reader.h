@@ -50,7 +50,7 @@ struct record_view {
 template <class seam>
 class ring_reader {
  public:
-  static constexpr uint32_t max_set_aside = 8;
+  static constexpr uint32_t max_set_aside = 64;
   static constexpr uint32_t prefetch_distance = 256;
 
   void attach(const region_view<seam>& view) {
@@ -72,7 +72,10 @@ class ring_reader {
     ring_head head;
     if (static_cast<uint32_t>(cursor_) == published_) {
       published_ = producer_->published.load(order::observe_published);  // SYNC POINT observe_published <- publish
-      if (static_cast<uint32_t>(cursor_) == published_) return head;
+      if (static_cast<uint32_t>(cursor_) == published_) {
+        if (damaged_) [[unlikely]] head.state = head_state::damaged;
+        return head;
+      }
     }
     // The bound is taken before the state is read: it is this reader's own, the last time it took from this ring.
     head.time = last_time_;
