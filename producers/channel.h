@@ -68,15 +68,12 @@ class channel {
   // PASSIVE_LEVEL. STATUS_INVALID_PARAMETER: a geometry that does not hold; STATUS_INSUFFICIENT_RESOURCES.
   [[nodiscard]] NTSTATUS create(const kernel_functions& functions, const channel_options& options);
 
-  // Copies `length` bytes and commits at once. Up to DISPATCH_LEVEL.
+  // Copies `length` bytes and commits at once. Up to DISPATCH_LEVEL. The look at the announcement is part of the section: a
+  // thread that is suspended where the section ends would leave its record lying, and nobody else would signal (W1).
   reserve_status write(uint16_t type, uint8_t version, const void* payload, uint32_t length) {
-    reserve_status status;
-    uint32_t cpu;
-    {
-      dispatch_section section;
-      cpu = section.cpu();
-      status = rings_[cpu].write(type, version, payload, length);
-    }
+    const dispatch_section section;
+    const uint32_t cpu = section.cpu();
+    const reserve_status status = rings_[cpu].write(type, version, payload, length);
     if (status == reserve_status::ok) after_close(cpu, type);
     return status;
   }
@@ -92,6 +89,7 @@ class channel {
     cpu = section.cpu();
     return rings_[cpu].reserve(type, version, length, record);
   }
+  // Below DISPATCH_LEVEL the caller holds a critical region from reserve to the end of close, as `reservation` does.
   void close(const kernel_record& record, record_state state, uint32_t cpu, uint16_t type) {
     record.close(state);
     after_close(cpu, type);
