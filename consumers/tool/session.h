@@ -20,8 +20,8 @@ class session {
   virtual void start() = 0;
   // No callback is raised after this returns. May be called more than once.
   virtual void stop() = 0;
-  // False: the activity has ended by itself, or failed; stop() and notes() tell how.
-  virtual bool running() = 0;
+  // Why the activity ended by itself, if it did. What was raised until then is still read and accounted.
+  virtual std::optional<std::string> failure() = 0;
   // The callbacks that the kernel raised, counted by the kernel; none: nobody counts them.
   virtual std::optional<raised_callbacks> raised() = 0;
   // Lines for the summary, after stop().

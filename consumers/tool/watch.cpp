@@ -82,7 +82,7 @@ class watcher {
   }
 
   void read_until(const std::function<bool()>& stop_requested) {
-    while (!stop_requested() && session_.running() && out_.status() == output_status::ok) {
+    while (!stop_requested() && !session_.failure() && out_.status() == output_status::ok) {
       std::chrono::nanoseconds patience = longest_read;
       if (options_.duration) {
         const auto left = started_ + *options_.duration - steady::now();
@@ -138,7 +138,9 @@ class watcher {
     if (!complete) text += "the end of the stream did not come within 5 s of waiting\n";
     write_message(text);
 
+    if (const std::optional<std::string> failure = session_.failure()) say("the run ended early: {}", *failure);
     if (!broken.empty()) return exit_broken_invariant;
+    if (session_.failure()) return exit_wrong_use;
     if (out_.status() == output_status::failed) {
       say("events could not be written to stdout: {}", std::strerror(out_.error()));
       return exit_wrong_use;
