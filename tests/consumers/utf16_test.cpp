@@ -7,7 +7,7 @@
 namespace sluice {
 namespace {
 
-std::vector<uint8_t> little_endian(std::u16string_view text) {
+std::vector<uint8_t> little_endian(const std::u16string& text) {
   std::vector<uint8_t> out;
   for (const char16_t unit : text) {
     out.push_back(static_cast<uint8_t>(unit));
@@ -15,13 +15,13 @@ std::vector<uint8_t> little_endian(std::u16string_view text) {
   }
   return out;
 }
-std::string utf8(std::u16string_view text) { return to_utf8(little_endian(text)); }
-std::string text(std::u16string_view s) {
+std::string utf8(const std::u16string& text) { return to_utf8(little_endian(text)); }
+std::string text(const std::u16string& s) {
   std::string out;
   append_text(out, little_endian(s));
   return out;
 }
-std::string json(std::u16string_view s) {
+std::string json(const std::u16string& s) {
   std::string out;
   append_json(out, little_endian(s));
   return out;
