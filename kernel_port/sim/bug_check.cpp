@@ -129,7 +129,7 @@ VOID SluiceSimulatedPagedCode(PCSTR Function) {
   }
 }
 
-VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PCHAR) {
+VOID RtlAssert(const VOID* FailedAssertion, const VOID* FileName, ULONG LineNumber, const CHAR*) {
   sluice::sim::stop(sluice::sim::bug::MANUALLY_INITIATED_CRASH1, 0, LineNumber, 0, 0,
                     "Assertion failed: %s (%s:%u)", static_cast<const char*>(FailedAssertion),
                     static_cast<const char*>(FileName), LineNumber);

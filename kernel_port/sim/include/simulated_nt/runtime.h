@@ -38,9 +38,9 @@ ULONG vDbgPrintEx(ULONG ComponentId, ULONG Level, PCSTR Format, va_list Argument
 #define DPFLTR_TRACE_LEVEL 2
 #define DPFLTR_INFO_LEVEL 3
 
-VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PCHAR Message);
+VOID RtlAssert(const VOID* FailedAssertion, const VOID* FileName, ULONG LineNumber, const CHAR* Message);
 #define NT_ASSERT(expression) \
-  ((expression) ? (void)0 : RtlAssert((PVOID) #expression, (PVOID)__FILE__, __LINE__, (PCHAR)0))
+  ((expression) ? (void)0 : RtlAssert(#expression, __FILE__, __LINE__, (PCHAR)0))
 #define NT_ASSERTMSG(message, expression) NT_ASSERT(expression)
 #ifndef ASSERT
 #define ASSERT(expression) NT_ASSERT(expression)
