@@ -1,0 +1,168 @@
+#include "stress/driver_client.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "pipeline/loss.h"
+#include "stress/report.h"
+
+namespace sluice::stress {
+namespace {
+
+constexpr uint32_t client_pid = 4000;
+
+template <class layout>
+layout read_as(const uint8_t* bytes) {
+  layout value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+}  // namespace
+
+std::u16string image_path_of(uint32_t activity, uint64_t number) {
+  std::u16string path = u"\\Device\\HarddiskVolume1\\stress\\";
+  for (const char digit : fmt::format("{}-{}.dll", activity, number)) path.push_back(static_cast<char16_t>(digit));
+  path.resize(path.size() + number % 61, u'x');
+  return path;
+}
+
+driver_client::driver_client(sim::machine& machine, uint32_t cpus, uint32_t activities, const filler& from)
+    : filler_(from), buffer_(protocol::min_read_bytes), next_position_(cpus * lanes_per_cpu),
+      received_(cpus * max_record_types), announced_(received_.size()), figures_(received_.size()),
+      activities_(activities) {
+  const NTSTATUS status = file_.open(machine, u"Sluice", client_pid);
+  if (!NT_SUCCESS(status)) broken("set-up", no_cpu, "opening the device gave {:#x}", static_cast<uint32_t>(status));
+}
+
+bool driver_client::read(std::chrono::milliseconds timeout) {
+  uint64_t bytes = 0;
+  const NTSTATUS status = file_.read(buffer_, bytes, timeout);
+  if (status == STATUS_TIMEOUT || status == STATUS_CANCELLED) return false;
+  if (status != STATUS_SUCCESS) broken("device", no_cpu, "a read gave {:#x}", static_cast<uint32_t>(status));
+  return check_batch(bytes);
+}
+
+void driver_client::drain() {
+  for (;;) {
+    uint64_t bytes = 0;
+    const NTSTATUS status = file_.control(protocol::code_flush, {}, {}, bytes);
+    if (status != STATUS_SUCCESS) broken("device", no_cpu, "a flush gave {:#x}", static_cast<uint32_t>(status));
+    if (!read(std::chrono::seconds(60))) return;
+  }
+}
+
+bool driver_client::check_batch(uint64_t bytes) {
+  const auto header = read_as<batch_header>(buffer_.data());
+  if (header.magic != batch_magic || header.total_bytes != bytes) {
+    broken("device", no_cpu, "a batch of {} bytes says it has {}", bytes, header.total_bytes);
+  }
+  ++batches_;
+  bool news = false;
+  uint32_t count = 0;
+  for (uint64_t at = header.header_bytes; at != bytes; ++count) {
+    const auto entry = read_as<batch_entry>(&buffer_[at]);
+    const auto record = read_as<record_header>(&buffer_[at + sizeof entry]);
+    const uint32_t length = length_of(record.state_and_length);
+    if (entry.entry_bytes != batch_overhead(length) || entry.entry_bytes > bytes - at ||
+        state_of(record.state_and_length) != record_state::committed || entry.lane >= lanes_per_cpu ||
+        entry.cpu * lanes_per_cpu >= next_position_.size() || record.type >= max_record_types) {
+      broken("device", no_cpu, "entry {} of a batch: {} bytes, record of {}, CPU {}", count, entry.entry_bytes, length,
+             entry.cpu);
+    }
+    const uint8_t* const payload = &buffer_[at + sizeof entry + sizeof record];
+    if (entry.flags & batch_flag_figures) {
+      const auto loss = read_as<loss_payload>(payload);
+      for (uint32_t i = 0; i < loss.entry_count; ++i) {
+        const auto line = read_as<loss_entry>(payload + sizeof loss + i * sizeof(loss_entry));
+        figures_[entry.cpu * max_record_types + line.type] = line.events;
+      }
+    } else {
+      news = true;
+      check_record(entry, record, payload, length - record_header_size);
+    }
+    at += entry.entry_bytes;
+  }
+  if (count != header.record_count) broken("device", no_cpu, "a batch of {} records holds {}", header.record_count, count);
+  return news;
+}
+
+void driver_client::check_record(const batch_entry& entry, const record_header& record, const uint8_t* payload,
+                                 uint32_t length) {
+  const uint32_t ring = entry.cpu * lanes_per_cpu + entry.lane;
+  const uint64_t time = time_of(record);
+  if (entry.flags & batch_flag_late) {
+    ++late_;
+  } else {
+    if (time < last_time_ || (time == last_time_ && ring < last_ring_)) {
+      broken("M1", entry.cpu, "(time {}, ring {}) came after (time {}, ring {})", time, ring, last_time_, last_ring_);
+    }
+    last_time_ = time;
+    last_ring_ = ring;
+    if (entry.position < next_position_[ring]) broken("M2", entry.cpu, "position {:#x} came twice", entry.position);
+    next_position_[ring] = entry.position + record_stride(record_header_size + length);
+  }
+  ++received_[entry.cpu * max_record_types + record.type];
+  ++total_;
+  if (record.type == record_type_loss) check_loss(entry, payload, length);
+  if (record.type == event_type_image_load) check_image(entry, payload, length);
+  if (record.type == own_type_) check_own(entry, time, payload, length);
+}
+
+void driver_client::check_loss(const batch_entry& entry, const uint8_t* payload, uint32_t length) {
+  const auto loss = read_as<loss_payload>(payload);
+  if (length != sizeof loss + loss.entry_count * sizeof(loss_entry)) broken("R4", entry.cpu, "a LOSS record of {} bytes", length);
+  uint64_t sum = 0;
+  for (uint32_t i = 0; i < loss.entry_count; ++i) {
+    const auto line = read_as<loss_entry>(payload + sizeof loss + i * sizeof(loss_entry));
+    announced_[entry.cpu * max_record_types + line.type] += line.events;
+    sum += line.events;
+  }
+  if (sum != loss.events) broken("R4", entry.cpu, "a LOSS record of {} events; its entries say {}", loss.events, sum);
+}
+
+// Each image at most once, with its path and size.
+void driver_client::check_image(const batch_entry& entry, const uint8_t* payload, uint32_t length) {
+  const auto image = read_as<image_load_payload>(payload);
+  const auto activity = static_cast<uint32_t>(image.base >> 40) - 1;
+  const uint64_t number = (image.base & ((1ull << 40) - 1)) >> 12;
+  if (activity >= activities_.size() || image.size != number + 1) {
+    broken("M2", entry.cpu, "an image at {:#x} of size {:#x}", image.base, image.size);
+  }
+  const std::u16string expected = image_path_of(activity, number);
+  if (image.path.length != expected.size() * 2 || image.path.offset + image.path.length > length ||
+      std::memcmp(payload + image.path.offset, expected.data(), image.path.length) != 0) {
+    broken("M2", entry.cpu, "image {} of activity {}: its path is not what was given", number, activity);
+  }
+  std::vector<bool>& seen = activities_[activity].images;
+  if (seen.size() <= number) seen.resize(number + 1024);
+  if (seen[number]) broken("M2", entry.cpu, "image {} of activity {} came twice", number, activity);
+  seen[number] = true;
+}
+
+// Events of its own type, numbered by each activity: none is missing, and their times rise up to a tick.
+void driver_client::check_own(const batch_entry& entry, uint64_t time, const uint8_t* payload, uint32_t length) {
+  event_head head;
+  if (const char* wrong = check_event(payload, length, filler_, head)) broken("M2", entry.cpu, "an own event: {}", wrong);
+  if (head.writer >= activities_.size()) broken("M2", entry.cpu, "an own event of activity {}", head.writer);
+  activity_state& state = activities_[head.writer];
+  ++state.own;
+  if (head.sequence >= state.next_own) {
+    while (state.next_own < head.sequence) state.missing.emplace(state.next_own++, time);
+    ++state.next_own;
+    return;
+  }
+  const auto found = state.missing.find(head.sequence);
+  if (found == state.missing.end()) broken("M2", entry.cpu, "own event {} of activity {} came twice", head.sequence, head.writer);
+  if (!(entry.flags & batch_flag_late) && time + 1 < found->second) {
+    broken("M1", entry.cpu, "own event {} of activity {} came too late", head.sequence, head.writer);
+  }
+  state.missing.erase(found);
+}
+
+uint64_t driver_client::announced(uint32_t cpu, uint32_t type) const {
+  return std::max(announced_[cpu * max_record_types + type], figures_[cpu * max_record_types + type]);
+}
+
+}  // namespace sluice::stress

@@ -1,0 +1,17 @@
+// sluice_stress: see stress/options.h, docs/stress.md, and --help.
+#include <fmt/core.h>
+
+#include "stress/channel_run.h"
+#include "stress/driver_run.h"
+
+int main(int argc, char** argv) {
+  sluice::stress::stress_options options;
+  int exit_code = 0;
+  if (!sluice::stress::parse_options(argc, argv, options, exit_code)) return exit_code;
+  if (options.target == sluice::stress::target_kind::driver) {
+    sluice::stress::run_on_driver(options);
+  } else {
+    sluice::stress::run_on_channel(options);
+  }
+  fmt::print("all invariants held\n");  // a broken one has ended the process
+}
