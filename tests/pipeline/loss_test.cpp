@@ -195,6 +195,88 @@ TEST_F(loss_case, figures_that_are_being_written_are_refused) {
   EXPECT_TRUE(read_loss_figures(cpu.main.view.producer->loss, summary));
 }
 
+namespace {
+
+// A seam whose words let something happen at each access: the seqlock's interleavings, one by one.
+struct interrupted_word : atomic_word {
+  static inline std::function<void()> after_load;
+  static inline std::function<void()> after_store;
+  uint32_t load(memory_order order) const {
+    const uint32_t value = atomic_word::load(order);
+    if (after_load) after_load();
+    return value;
+  }
+  void store(uint32_t value, memory_order order) {
+    atomic_word::store(value, order);
+    if (after_store) after_store();
+  }
+};
+struct interrupted_seam {
+  using word = interrupted_word;
+  static constexpr uint32_t types = max_record_types;
+  using memory = native_seam::memory;
+  static void light_barrier() {}
+};
+
+struct interrupted_figures {
+  loss_figures<interrupted_seam> figures;
+  ledger<interrupted_seam> account;
+  uint64_t drops = 0;
+
+  interrupted_figures() { account.attach(&figures); }
+  ~interrupted_figures() {
+    interrupted_word::after_load = nullptr;
+    interrupted_word::after_store = nullptr;
+  }
+  // Numbers that a torn reading shows: each word of each follows from the count of drops, carries included.
+  void drop() {
+    ++drops;
+    account.drop(ordinary_type, drop_reason::ring_full, 0xfffffff0, drops * 0x1fffffff0);
+  }
+  static bool consistent(const loss_summary& told) {
+    return told.bytes == told.events * 0xfffffff0 && told.last_time == told.events * 0x1fffffff0 &&
+           told.dropped[ordinary_type] == told.events;
+  }
+};
+
+}  // namespace
+
+TEST(loss_figures, r4_a_reading_in_the_middle_of_an_update_is_refused_or_whole) {
+  interrupted_figures f;
+  f.drop();
+  uint32_t readings = 0;
+  uint32_t refused = 0;
+  const auto read = [&] {
+    loss_summary told;
+    ++readings;
+    if (!read_loss_figures(reinterpret_cast<loss_figures<native_seam>&>(f.figures), told)) {
+      ++refused;
+    } else {
+      EXPECT_TRUE(interrupted_figures::consistent(told)) << "after store " << readings;
+    }
+  };
+  interrupted_word::after_store = read;
+  f.drop();
+  EXPECT_EQ(readings, 11u) << "one at each store";
+  EXPECT_EQ(refused, 10u) << "all but the last";
+}
+
+TEST(loss_figures, r4_an_update_in_the_middle_of_a_reading_is_noticed) {
+  for (uint32_t at = 1; at < 8 + max_record_types; ++at) {
+    interrupted_figures f;
+    f.drop();
+    uint32_t loads = 0;
+    interrupted_word::after_load = [&] {
+      if (++loads == at) f.drop();
+    };
+    loss_summary told;
+    if (read_loss_figures(f.figures, told)) {
+      EXPECT_TRUE(interrupted_figures::consistent(told)) << "updated after load " << at;
+    }
+    EXPECT_EQ(f.drops, 2u) << at;
+  }
+}
+
 // The seqlock: whatever a racing reader accepts is one state of the figures. Each drop has the same size and the clock
 // steps by one per reading, so every word follows from the number of events.
 TEST_F(loss_case, r4_a_racing_reader_never_accepts_a_torn_state) {

@@ -1,0 +1,296 @@
+#!/usr/bin/env python3
+"""Breaks the pipeline by hand and sees whether its tests notice.
+
+Each fault replaces one piece of text in one header of a copy of pipeline/; the tests named with it are built against the
+copy and must fail. The same tests are first built against the headers as they are and must pass. A fault that survives, no
+longer applies or no longer compiles is an error: exit status 1.
+
+    mutate.py             all faults
+    mutate.py --quick     one for each of ring, ledger, reader, merge and wake
+    mutate.py WORD ...    those whose names contain a WORD
+"""
+import argparse
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@dataclasses.dataclass
+class Fault:
+    name: str
+    header: str
+    old: str
+    new: str
+    test: str  # the file whose tests must notice
+    quick: bool = False
+
+
+FAULTS = [
+    # Region
+    Fault("region without apron", "region.h", "round_up_to_page(geometry.capacity + geometry.max_record)",
+          "round_up_to_page(geometry.capacity)", "region"),
+    Fault("region longer than its memory accepted", "region.h", " || header.region_bytes > bytes", "", "region"),
+    Fault("record longer than its length field accepted", "region.h",
+          " || geometry.max_record > max_record_limit", "", "region"),
+
+    # Ring
+    Fault("R1: one byte short of full is full", "ring.h", "+ need <= limit; }", "+ need < limit; }", "ring"),
+    Fault("R1: eight bytes more than the capacity", "ring.h", "+ need <= limit; }", "+ need <= limit + 8; }", "ring"),
+    Fault("R6: critical part open to everybody", "ring.h", "return shape.critical ? capacity_ : ordinary_limit_;",
+          "return capacity_;", "ring", quick=True),
+    Fault("R6: critical part closed to everybody", "ring.h", "return shape.critical ? capacity_ : ordinary_limit_;",
+          "return ordinary_limit_;", "ring"),
+    Fault("R1: reclaim passes an open record", "ring.h", "!is_closed(state_of(state_and_length)) || ", "",
+          "hostile_consumer"),
+    Fault("R5: claim inside a record accepted", "ring.h", " || stride > claimed - passed) return violate();",
+          ") return violate();\n      if (stride > claimed - passed) { passed = claimed; continue; }", "hostile_consumer"),
+    Fault("R5: the walk jumps to the claim", "ring.h", " || stride > claimed - passed) return violate();",
+          ") return violate();\n      if (stride > claimed - passed) { reclaimed_ += claimed - passed; return true; }",
+          "hostile_consumer"),
+    Fault("R5: claim ahead of what was written accepted", "ring.h",
+          "if (claimed > write_ - reclaimed_) return violate();",
+          "if (claimed > capacity_) return violate();", "hostile_consumer"),
+    Fault("R5: claim out of range ignored instead of counted", "ring.h",
+          "if (claimed > write_ - reclaimed_) return violate();",
+          "if (claimed > write_ - reclaimed_) return true;", "hostile_consumer"),
+    Fault("R5: claim read twice", "ring.h", "const uint32_t claimed = claimed_untrusted - reclaimed_;",
+          "const uint32_t claimed = consumer_->consumed.load(order::observe_consumed) - reclaimed_;",
+          "hostile_consumer"),
+    Fault("R5: reclaiming goes on after a violation", "ring.h", "if (violations_ != 0) return true;", "",
+          "hostile_consumer"),
+    Fault("R4: LOSS forgotten", "ring.h", "if (ledger.gap_is_open()) {", "if (false) {", "loss"),
+    Fault("R4: gap overlooked while there is room", "ring.h", "if (ledger.gap_is_open() || ", "if (", "loss"),
+    Fault("R4: room for LOSS not asked for", "ring.h", "need += record_stride(loss.length);", "", "loss"),
+    Fault("R3: LOSS not counted as attempted", "ring.h", "ledger.attempt(record_type_loss);", "", "loss"),
+    Fault("header published as none", "ring.h", "store(make_state_and_length(record_state::reserved, shape.length)",
+          "store(make_state_and_length(record_state::none, shape.length)", "cpu_rings"),
+
+    # What a CPU writes to
+    Fault("M1: write reads the clock before it publishes", "cpu_rings.h",
+          "    main_.publish();\n    main_.put_time(record, now());",
+          "    const uint64_t early = now();\n    main_.publish();\n    main_.put_time(record, early);", "cpu_rings",
+          quick=True),
+    Fault("M1: reserve reads the clock before it publishes", "cpu_rings.h",
+          "      main_.publish();\n      main_.stamp(record, now());",
+          "      const uint64_t early = now();\n      main_.publish();\n      main_.stamp(record, early);", "cpu_rings"),
+    Fault("M1: spare lane reads the clock before it publishes", "cpu_rings.h",
+          "    lane.publish();\n    uint64_t time = now();",
+          "    uint64_t time = now();\n    lane.publish();", "cpu_rings"),
+    Fault("R2: time not clamped", "cpu_rings.h", "if (time > last_time_) [[likely]] last_time_ = time;",
+          "last_time_ = time;", "cpu_rings"),
+    Fault("R2: spare lane's time equals the main lane's", "cpu_rings.h", "time = last_time_ + 1;", "time = last_time_;",
+          "cpu_rings"),
+    Fault("R2: main lane's time equals the spare lane's", "cpu_rings.h", "last_time_ = time + 1;", "last_time_ = time;",
+          "cpu_rings"),
+    Fault("R6: spare lane not used", "cpu_rings.h", "if (shape.critical && shape.length <= spare_.max_record()",
+          "if (false && shape.length <= spare_.max_record()", "critical"),
+    Fault("R6: spare lane open to everybody", "cpu_rings.h",
+          "if (shape.critical && shape.length <= spare_.max_record()",
+          "if (shape.length <= spare_.max_record()", "critical"),
+    Fault("type 0 accepted", "cpu_rings.h", "static_cast<uint32_t>(type) - 1 < seam::types - 1", "type < seam::types",
+          "cpu_rings"),
+    Fault("R4: bytes of a refused length lack the header", "cpu_rings.h",
+          "uint64_t{record_header_size} + payload_length", "payload_length", "cpu_rings"),
+    Fault("R3: drop not counted", "ledger.h", "++rows_[type].dropped[static_cast<uint32_t>(reason)];", "(void)reason;",
+          "account"),
+
+    # Ledger
+    Fault("R3: discarded counted as committed", "ledger.h", "if (state == record_state::committed) {", "if (true) {",
+          "ring"),
+    Fault("R4: figures not published", "ledger.h", "    publish_figures(type);\n", "", "loss"),
+    Fault("R4: gap stays open after its announcement", "ledger.h", "    gap_entries_ = 0;\n    gap_bytes_ = 0;",
+          "    gap_bytes_ = 0;", "loss", quick=True),
+    Fault("R4: counts of an announced gap stay", "ledger.h", "      gap_[type] = 0;\n", "", "loss"),
+    Fault("R4: sequence stays even during an update", "ledger.h",
+          "figures.sequence.store(++sequence_, memory_order::relaxed);", "++sequence_;", "loss"),
+    Fault("R4: reader does not check the sequence again", "ledger.h",
+          "return figures.sequence.load(memory_order::relaxed) == before;", "return true;", "loss"),
+    Fault("R4: reader takes an odd sequence", "ledger.h", "if (before & 1) return false;", "", "loss"),
+
+    # Reader
+    Fault("M3: position read again only after a release", "ring_reader.h",
+          "      published_ = producer_->published.load(order::observe_published);",
+          "      if (cursor_ == released_) published_ = producer_->published.load(order::observe_published);",
+          "ring_reader", quick=True),
+    Fault("M1: reserved head without a bound", "ring_reader.h", "    head.time = last_time_;",
+          "    head.time = ~uint64_t{0} / 2;", "merge"),
+    Fault("M3: reserved head bounded by the beginning of time", "ring_reader.h", "    last_time_ = head.time;\n", "",
+          "merge"),
+    Fault("R1: room of a record set aside given back", "ring_reader.h",
+          "set_aside_count_ != 0 ? set_aside_[0] : cursor_", "cursor_", "ring_reader"),
+    Fault("length past the published position believed", "ring_reader.h", "record_stride(length) > room || ", "",
+          "ring_reader"),
+    Fault("length past the longest record believed", "ring_reader.h", "length > max_record_ || ", "", "ring_reader"),
+    Fault("state never written believed", "ring_reader.h", "state == record_state::none || ", "", "ring_reader"),
+    Fault("M2: refused late record forgotten", "ring_reader.h", "if (!done) set_aside_", "if (head.state == head_state::stamped) set_aside_",
+          "ring_reader"),
+
+    # Merge
+    Fault("M1: barrier before T", "barrier.h",
+          "    const uint64_t bound = source.now();\n    compiler_barrier();\n    barrier_();",
+          "    barrier_();\n    compiler_barrier();\n    const uint64_t bound = source.now();", "barrier"),
+    Fault("M1: no margin", "barrier.h", "now > margin_ ? now - margin_ : 0", "now", "barrier"),
+    Fault("M1: rings looked at before the barrier", "merge.h",
+          "    const uint64_t bound = order_.take_bound(clock_);",
+          "    for (uint32_t i = 0; i < count_; ++i) heads_[i] = readers_[i].look();\n"
+          "    const uint64_t bound = order_.take_bound(clock_);\n"
+          "    struct seen { ring_head head; ring_head look() { return head; } };\n"
+          "    struct list { ring_head* heads; seen operator[](uint32_t i) { return {heads[i]}; } };\n"
+          "    if (readers_[0].set_aside_count() == 0) { list readers{heads_};\n"
+          "      idle_key_ = bound - 1;\n"
+          "      for (uint32_t i = 0; i < count_; ++i) tree_.set(i, key_of(readers[i].look()));\n"
+          "      tree_.rebuild();\n"
+          "      if (heads_[tree_.winner().leaf].state == head_state::empty)\n"
+          "        return finish(result, pass_end::idle_bound, tree_.winner().leaf); }", "merge"),
+    Fault("M1: an idle ring's bound is T", "merge.h", "idle_key_ = bound == 0 ? 0 : bound - 1;", "idle_key_ = bound;",
+          "merge", quick=True),
+    Fault("M1: time <= frontier", "merge.h", "tournament::before({head.time, i}, runner_up)",
+          "head.time <= runner_up.key", "merge"),
+    Fault("M1: a batch ignores the other rings", "merge.h", "tournament::before({head.time, i}, runner_up)", "true",
+          "merge"),
+    Fault("M3: time < frontier", "merge.h",
+          "        case head_state::committed:\n        case head_state::discarded:\n",
+          "        case head_state::committed:\n        case head_state::discarded:\n"
+          "          if (heads_[i].time == tree_.runner_up().key) return finish(result, pass_end::idle_bound, i);\n",
+          "merge"),
+    Fault("M1: an empty ring bounds nothing", "merge.h", "head.state == head_state::empty ? idle_key_ : head.time",
+          "head.state == head_state::empty ? tournament::never - 1 : head.time", "merge"),
+    Fault("M1: ring not looked at again", "merge.h", "    from.take(head);\n    head = from.look();",
+          "    from.take(head);\n    head = ring_head{};", "merge"),
+    Fault("M1: late record not marked", "merge.h", "record.late = tournament::before(place, last_);",
+          "record.late = false;", "merge"),
+    Fault("M2: refused record lost", "merge.h", "if (!accept(record)) return false;\n      if (record.late)",
+          "const bool full = !accept(record);\n      if (full) from.take(head);\n      if (full) return false;\n"
+          "      if (record.late)", "merge"),
+    Fault("M2: discarded record emitted", "merge.h", "    if (head.state == head_state::committed) {\n      record_view",
+          "    if (true) {\n      record_view", "merge"),
+    Fault("M2: record discarded after it was set aside not counted", "merge.h",
+          "      discarded_ += before - readers_[i].set_aside_count() - taken;\n", "      (void)before;\n", "merge"),
+    Fault("M1: set aside at the limit, not past it", "merge.h", "bound - head.time > options_.set_aside_after",
+          "bound - head.time >= options_.set_aside_after", "merge"),
+    Fault("M1: strict order sets aside", "merge.h", "options_.set_aside_after != 0 && ", "", "merge"),
+    Fault("lower leaf loses a tie on its way up", "tournament.h",
+          "(kept_key < key) | ((kept_key == key) & (kept_leaf < leaf))", "kept_key < key", "tournament"),
+    Fault("higher leaf wins a tie", "tournament.h", "(a.key == b.key && a.leaf < b.leaf)",
+          "(a.key == b.key && a.leaf > b.leaf)", "tournament"),
+    Fault("runner-up sought in half of the tree", "tournament.h",
+          "if (before(nodes_[node], best)) best = nodes_[node];",
+          "if (node > 1 && before(nodes_[node], best)) best = nodes_[node];", "tournament"),
+
+    # Waking
+    Fault("W1: sleeps over a closed record", "merge.h", "(end == pass_end::idle_bound && !closed_pending)",
+          "(end == pass_end::idle_bound)", "wake", quick=True),
+    Fault("W1: sleeps over a reserved head", "merge.h", "return end == pass_end::stamped ||",
+          "return end == pass_end::stamped || end == pass_end::reserved ||", "wake"),
+    Fault("W1: sleeps over a discarded head", "merge.h", " || head.state == head_state::discarded;", ";", "wake"),
+    Fault("W1: never sleeps over a stamped head", "merge.h", "return end == pass_end::stamped ||", "return", "wake"),
+    Fault("W1: records set aside looked at before the barrier", "merge.h",
+          "    const uint64_t bound = order_.take_bound(clock_);\n    idle_key_",
+          "    if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);\n"
+          "    const uint64_t bound = order_.take_bound(clock_);\n"
+          "    if (result.emitted == 0) options_.set_aside_after = 0;\n"
+          "    const auto take_late = [](auto&, auto&) { return true; };\n    idle_key_", "wake"),
+    Fault("W1: closer sees no announcement", "wake.h",
+          "return static_cast<announcement>(word_.load(memory_order::relaxed));", "return announcement::running;", "wake"),
+    Fault("W2: youngest open record told instead of the oldest", "merge.h", "head.time < result.open_time",
+          "head.time > result.open_time", "merge"),
+    Fault("W2: open record told only if it ended the pass", "merge.h",
+          "if (head.state == head_state::stamped && (",
+          "if (end == pass_end::stamped && head.state == head_state::stamped && (", "wake"),
+]
+
+
+class Workshop:
+    """Builds one test file against some headers, and runs it."""
+
+    def __init__(self, compiler, scratch):
+        self.compiler = compiler
+        self.scratch = scratch
+        self.flags = ["-std=c++20", "-O0", "-w", "-pthread"]
+        prelude = scratch / "prelude.h"
+        prelude.write_text("#include <gtest/gtest.h>\n#include <functional>\n#include <map>\n#include <memory>\n"
+                           "#include <random>\n#include <string>\n#include <thread>\n#include <tuple>\n"
+                           "#include <vector>\n")
+        self.run([compiler, *self.flags, "-x", "c++-header", prelude, "-o", scratch / "prelude.h.gch"])
+        self.flags += ["-include", prelude]
+
+    @staticmethod
+    def run(command):
+        subprocess.run(command, check=True, capture_output=True, text=True)
+
+    def test(self, directory, name):
+        """Which test failed first; None if all passed. Raises CalledProcessError if it does not compile."""
+        program = directory / name
+        self.run([self.compiler, *self.flags, "-I", directory, "-I", ROOT, ROOT / f"tests/pipeline/{name}_test.cpp",
+                  "-o", program, "-lgtest", "-lgtest_main"])
+        try:
+            done = subprocess.run([program, "--gtest_brief=0", "--gtest_color=no", "--gtest_catch_exceptions=0"],
+                                  capture_output=True, text=True, errors="replace", timeout=120)
+        except subprocess.TimeoutExpired:
+            return "(ran into the time limit)"
+        if done.returncode == 0:
+            return None
+        failed = re.search(r"^\[  FAILED  \] (\S+\.\S+)", done.stdout, re.M)
+        if failed:
+            return failed.group(1).rstrip(",")
+        started = re.findall(r"^\[ RUN      \] (\S+)", done.stdout, re.M)
+        return f"{started[-1] if started else '?'} (stopped by signal {-done.returncode})"
+
+
+def check(workshop, number, fault):
+    directory = workshop.scratch / str(number)
+    shutil.copytree(ROOT / "pipeline", directory / "pipeline")
+    header = directory / "pipeline" / fault.header
+    text = header.read_text()
+    if text.count(fault.old) != 1:
+        return False, f"DOES NOT APPLY: its text stands {text.count(fault.old)} times in {fault.header}"
+    header.write_text(text.replace(fault.old, fault.new))
+    try:
+        killer = workshop.test(directory, fault.test)
+    except subprocess.CalledProcessError as error:
+        return False, f"DOES NOT COMPILE\n{error.stderr}"
+    shutil.rmtree(directory)
+    return (True, killer) if killer else (False, f"SURVIVED {fault.test}_test.cpp")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("words", nargs="*")
+    options = parser.parse_args()
+    faults = [fault for fault in FAULTS if (fault.quick or not options.quick) and
+              (not options.words or any(word in fault.name for word in options.words))]
+    if not faults:
+        parser.error("no fault has such a name")
+
+    survivors = 0
+    with tempfile.TemporaryDirectory() as directory, \
+         concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        workshop = Workshop(options.compiler, pathlib.Path(directory))
+        whole = pathlib.Path(directory) / "whole"
+        whole.mkdir()
+        tests = sorted({fault.test for fault in faults})
+        for test, failed in zip(tests, pool.map(lambda test: workshop.test(whole, test), tests)):
+            if failed:
+                print(f"{test}_test.cpp fails without any fault: {failed}")
+                return 1
+        width = max(len(fault.name) for fault in faults)
+        for fault, (killed, how) in zip(faults, pool.map(lambda each: check(workshop, *each), enumerate(faults))):
+            print(f"{fault.header:14} {fault.name:{width}}  {how}", flush=True)
+            survivors += not killed
+    print(f"{len(faults) - survivors} of {len(faults)} faults were noticed")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
