@@ -15,6 +15,13 @@ struct request_table {
   internal_mutex mutex;
   std::unordered_set<PIRP> at_driver;  // may be completed
   std::deque<io_request*> buried;
+
+  ~request_table() {
+    for (io_request* request : buried) {
+      unpoison(request, sizeof(*request));
+      delete request;
+    }
+  }
 };
 request_table the_requests;
 KSPIN_LOCK cancel_lock;
