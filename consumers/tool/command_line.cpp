@@ -3,7 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include <iostream>
-#include <map>
+#include <string>
 
 namespace sluice::tool {
 namespace {
@@ -33,6 +33,7 @@ command_line parse_command_line(int count, char** arguments) {
   watch_options& watch = result.watch;
   std::string duration = "10s";
   std::string ring_size = "1MiB";
+  std::string format = "text";
 
   CLI::App app(description, "sluice");
   app.footer(exit_codes);
@@ -53,11 +54,10 @@ command_line parse_command_line(int count, char** arguments) {
                             ->check(validator(parse_types))
                             ->type_name("LIST")
                             ->capture_default_str();
-  command.add_option("--format", watch.format, "text or jsonl (docs/output-formats.md)")
-      ->transform(CLI::CheckedTransformer(
-          std::map<std::string, output_format>{{"text", output_format::text}, {"jsonl", output_format::jsonl}}))
+  command.add_option("--format", format, "text or jsonl (docs/output-formats.md)")
+      ->check(validator(parse_format))
       ->type_name("FORMAT")
-      ->default_str("text");
+      ->capture_default_str();
   command.add_option("--ring-size", ring_size, "Capacity of each CPU's ring, a power of two: 64KiB, 1MiB")
       ->check(validator(parse_ring_size))
       ->type_name("SIZE")
@@ -69,12 +69,18 @@ command_line parse_command_line(int count, char** arguments) {
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
+    if (error.get_name() == "RequiredError" && count > 1) {
+      std::cerr << "sluice: '" << arguments[1] << "' is not a command; there is: watch\nRun with --help for more information.\n";
+      result.exit_code = exit_wrong_use;
+      return result;
+    }
     // CLI11 has a code for each kind of error; ours are part of the tool's contract.
     result.exit_code = app.exit(error, std::cout, std::cerr) == 0 ? exit_ok : exit_wrong_use;
     return result;
   }
   watch.duration = *parse_duration(duration).result;
   watch.ring_bytes = *parse_ring_size(ring_size).result;
+  watch.format = *parse_format(format).result;
   watch.types = *parse_types(watch.types_text).result;
   watch.types_given = types.count() != 0;
   result.run_watch = true;

@@ -13,8 +13,6 @@ inline constexpr int exit_ok = 0;
 inline constexpr int exit_wrong_use = 1;         // wrong use, no permission, or output that could not be written
 inline constexpr int exit_broken_invariant = 2;  // the run contradicts what Sluice guarantees
 
-enum class output_format { text, jsonl };
-
 struct watch_options {
   std::string source = "live";
   duration_limit duration = std::chrono::seconds(10);

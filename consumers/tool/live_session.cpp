@@ -85,10 +85,7 @@ std::optional<raised_callbacks> live_session::raised() {
 }
 
 std::vector<std::string> live_session::notes() {
-  const live::source_statistics counted = live_.statistics();
-  std::vector<std::string> lines{
-      fmt::format("lost by the Linux kernel, before this driver saw them: {} records", counted.lost)};
-  for (const std::string& line : counted.summary()) lines.push_back(line);
+  std::vector<std::string> lines = live_.statistics().summary();
   lines.push_back("Linux has no registry: there are no registry events");
   return lines;
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <charconv>
@@ -92,6 +93,12 @@ parsed<uint64_t> parse_types(std::string_view text) {
     start = comma + 1;
   }
   return {types, {}};
+}
+
+parsed<output_format> parse_format(std::string_view text) {
+  if (text == "text") return {output_format::text, {}};
+  if (text == "jsonl") return {output_format::jsonl, {}};
+  return {{}, fmt::format("'{}' is not a format: text or jsonl", text)};
 }
 
 std::string show(duration_limit limit) {

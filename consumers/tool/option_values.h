@@ -28,6 +28,9 @@ parsed<uint32_t> parse_ring_size(std::string_view text);
 // "process,thread,image,own": bit n is set if type n was asked for.
 parsed<uint64_t> parse_types(std::string_view text);
 
+enum class output_format { text, jsonl };
+parsed<output_format> parse_format(std::string_view text);
+
 // The bits that one word of --types stands for; 0 if it is none.
 uint64_t types_of(std::string_view word);
 

@@ -42,10 +42,10 @@ class watcher {
   }
 
   int run(const std::function<bool()>& stop_requested) {
-    say("{}", session_.title());
     select_types();
+    session_.start();  // before the title: without permission there is one line and no more
     started_ = steady::now();
-    session_.start();
+    say("{}", session_.title());
     read_until(stop_requested);
     session_.stop();
     const auto duration = steady::now() - started_;

@@ -51,6 +51,12 @@ TEST(ring_size_option, says_what_is_wrong) {
   EXPECT_EQ(parse_ring_size("3MiB").error, "'3MiB' is 3145728 bytes, not a power of two; 2097152 and 4194304 are");
 }
 
+TEST(format_option, knows_two) {
+  EXPECT_EQ(parse_format("text").result, output_format::text);
+  EXPECT_EQ(parse_format("jsonl").result, output_format::jsonl);
+  EXPECT_EQ(parse_format("xml").error, "'xml' is not a format: text or jsonl");
+}
+
 TEST(types_option, takes_a_list) {
   EXPECT_EQ(parse_types("process").result, 1u << event_type_process_create | 1u << event_type_process_exit);
   EXPECT_EQ(parse_types("image,thread").result,
