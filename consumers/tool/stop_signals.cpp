@@ -18,7 +18,11 @@ constexpr int stopping_signals[] = {SIGINT, SIGTERM, SIGHUP};
 stop_signals::stop_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : stopping_signals) sigaddset(&set, signal);
+  for (const int signal : stopping_signals) {
+    // A blocked signal is queued even if it is ignored, so the ignored ones must stay out of the set.
+    struct sigaction action {};
+    if (sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN) sigaddset(&set, signal);
+  }
   pthread_sigmask(SIG_BLOCK, &set, &previous_mask_);
   signals_ = signalfd(-1, &set, SFD_CLOEXEC);
   end_ = eventfd(0, EFD_CLOEXEC);

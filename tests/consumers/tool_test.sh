@@ -2,7 +2,7 @@
 # Runs the tool as a process: exit codes, what goes to which stream. $1 is the tool; without permission to watch this
 # machine, the runs that need it are skipped (exit 77).
 tool=$1
-directory=$(mktemp -d)
+directory=$(mktemp -d) || exit 1
 trap 'rm -rf "$directory"' EXIT
 failures=0
 
@@ -50,9 +50,9 @@ fi
 watching=$!
 for i in $(seq 300); do grep -q "rings of" "$directory/err" && break; sleep 0.1; done
 for i in $(seq 20); do /bin/true; done
-kill -INT $watching 2>/dev/null
+# A shell without job control starts background jobs with SIGINT ignored, and ignored it stays: this one does nothing.
+kill -INT $watching
 kill -TERM $watching
-# Background jobs of a script ignore SIGINT; SIGTERM is the same to the tool.
 wait $watching
 got=$?
 [ $got = 0 ] || fail "ended with $got after SIGTERM: $(cat "$directory/err")"
@@ -65,6 +65,33 @@ if grep -q "lost by the Linux kernel: 0" "$directory/err" && ! grep -q '"type":"
 fi
 grep -v '^{"type":"[a-z_]*","cpu":[0-9]*,"time":"20[0-9-]*T[0-9:]*\.[0-9]\{7\}Z","context_pid":.*}$' "$directory/out" \
   && fail "a line of another form"
+
+# SIGINT, where it is not ignored, ends the run in the same way; a second signal ends the process at once.
+python3 - "$tool" "$directory" <<'PYTHON' || fail "SIGINT"
+import fcntl, signal, subprocess, sys, time
+tool, directory = sys.argv[1:]
+def start(out):
+    process = subprocess.Popen([tool, 'watch', '--duration', 'forever', '--format', 'jsonl'], stdout=out,
+                               stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    process.stderr.readline()  # the title: it watches now
+    return process
+process = start(subprocess.DEVNULL)
+process.send_signal(signal.SIGINT)
+said = process.communicate()[1].decode()
+assert process.returncode == 0 and 'R3 holds' in said, (process.returncode, said)
+
+# Nobody reads this pipe: once it is full the tool cannot end by itself.
+process = start(subprocess.PIPE)
+fcntl.fcntl(process.stdout, 1031, 4096)  # F_SETPIPE_SZ
+for _ in range(50):
+    subprocess.run(['/bin/true'])  # more than 1 KB of lines each
+time.sleep(0.5)
+process.send_signal(signal.SIGINT)
+time.sleep(0.5)
+assert process.poll() is None, process.returncode
+process.send_signal(signal.SIGINT)
+assert process.wait(30) == -signal.SIGINT, process.returncode
+PYTHON
 
 # Events of a type that was not asked for do not appear, and are no loss.
 "$tool" watch --duration 1s --types process --format jsonl >"$directory/out" 2>"$directory/err" || fail "--types process: $(cat "$directory/err")"
