@@ -15,15 +15,9 @@ struct request_table {
   internal_mutex mutex;
   std::unordered_set<PIRP> at_driver;  // may be completed
   std::deque<io_request*> buried;
-
-  ~request_table() {
-    for (io_request* request : buried) {
-      unpoison(request, sizeof(*request));
-      delete request;
-    }
-  }
 };
-request_table the_requests;
+// Never destroyed: a program may end with its machine running.
+request_table& the_requests = *new request_table;
 KSPIN_LOCK cancel_lock;
 
 void bury(io_request* request) {
@@ -60,6 +54,15 @@ std::shared_ptr<io_request> make_request(PFILE_OBJECT file, uint8_t major_functi
   internal_lock lock(the_requests.mutex);
   the_requests.at_driver.insert(&irp);
   return request;
+}
+
+void forget_requests() {
+  internal_lock lock(the_requests.mutex);
+  for (io_request* request : the_requests.buried) {
+    unpoison(request, sizeof(*request));
+    delete request;
+  }
+  the_requests.buried.clear();
 }
 
 bool is_complete(io_request& request) {

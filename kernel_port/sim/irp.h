@@ -22,6 +22,9 @@ struct io_request {
 // poisoned, so that a second completion or a late touch is seen.
 std::shared_ptr<io_request> make_request(PFILE_OBJECT file, uint8_t major_function);
 
+// The machine's end: frees what was kept.
+void forget_requests();
+
 NTSTATUS invalid_device_request(PDEVICE_OBJECT device, PIRP irp);
 
 // Calls the driver's dispatch routine and checks what it returns. The request may be pending afterwards.

@@ -5,6 +5,7 @@
 
 #include "kernel_port/sim/attachment.h"
 #include "kernel_port/sim/implementation.h"
+#include "kernel_port/sim/irp.h"
 #include "kernel_port/sim/irql.h"
 #include "kernel_port/sim/paged_memory.h"
 #include "kernel_port/sim/suspension.h"
@@ -136,6 +137,7 @@ machine::~machine() {
   }
   the_scheduler.stop();
   the_current.store(nullptr);
+  forget_requests();
   implementation_->pool.drain();
   the_current_implementation.store(nullptr);
   implementation_.reset();
