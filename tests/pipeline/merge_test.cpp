@@ -316,6 +316,26 @@ TEST_F(merge_case, m1_a_record_older_than_what_was_emitted_is_marked_late_and_co
   EXPECT_EQ(m.merged.late_records(), 1u);
 }
 
+// M3: a reserved head can only become younger than what was taken from its ring; a late record need not wait for it.
+TEST_F(merge_case, m3_a_late_record_does_not_wait_for_a_reserved_head) {
+  make(2);
+  slack_merge m(manual_clock{&time}, slack_order(5), mains());
+  write(1, 50, 2);
+  time.now = 100;
+  ASSERT_EQ(m.pass(sink).emitted, 1u);
+  write(0, 40, 1);
+  uint32_t readings = 0;
+  time.on_read = [&] {
+    if (++readings != 1) return;
+    time.now = 200;
+    EXPECT_EQ(m.pass(sink).emitted, 1u);
+  };
+  ASSERT_EQ(cpus[1]->write(3), reserve_status::ok);
+  time.on_read = nullptr;
+  EXPECT_EQ(sink.values(), (values{2, 1}));
+  EXPECT_EQ(m.merged.late_records(), 1u);
+}
+
 TEST_F(merge_case, m3_slack_lets_a_record_go_once_the_margin_has_passed) {
   make(2);
   slack_merge m(manual_clock{&time}, slack_order(20), mains());

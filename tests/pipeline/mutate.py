@@ -33,6 +33,11 @@ class Fault:
     quick: bool = False
 
 
+# The first steps of a pass.
+BOUND = "    const uint64_t bound = order_.take_bound(clock_);\n"
+SET_KEY = "    idle_key_ = bound == 0 ? 0 : bound - 1;\n"
+TAKE_LATE = "    if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);\n"
+
 FAULTS = [
     # Region
     Fault("region without apron", "region.h", "round_up_to_page(geometry.capacity + geometry.max_record)",
@@ -139,17 +144,9 @@ FAULTS = [
           "    barrier_();\n    compiler_barrier();\n    const uint64_t bound = source.now();", "barrier"),
     Fault("M1: no margin", "barrier.h", "now > margin_ ? now - margin_ : 0", "now", "barrier"),
     Fault("M1: rings looked at before the barrier", "merge.h",
-          "    const uint64_t bound = order_.take_bound(clock_);",
-          "    for (uint32_t i = 0; i < count_; ++i) heads_[i] = readers_[i].look();\n"
-          "    const uint64_t bound = order_.take_bound(clock_);\n"
-          "    struct seen { ring_head head; ring_head look() { return head; } };\n"
-          "    struct list { ring_head* heads; seen operator[](uint32_t i) { return {heads[i]}; } };\n"
-          "    if (readers_[0].set_aside_count() == 0) { list readers{heads_};\n"
-          "      idle_key_ = bound - 1;\n"
-          "      for (uint32_t i = 0; i < count_; ++i) tree_.set(i, key_of(readers[i].look()));\n"
-          "      tree_.rebuild();\n"
-          "      if (heads_[tree_.winner().leaf].state == head_state::empty)\n"
-          "        return finish(result, pass_end::idle_bound, tree_.winner().leaf); }", "merge"),
+          BOUND + SET_KEY + TAKE_LATE + "    for (uint32_t i = 0; i < count_; ++i) {\n      heads_[i] = readers_[i].look();\n",
+          "    for (uint32_t i = 0; i < count_; ++i) heads_[i] = readers_[i].look();\n" +
+          BOUND + SET_KEY + TAKE_LATE + "    for (uint32_t i = 0; i < count_; ++i) {\n", "merge"),
     Fault("M1: an idle ring's bound is T", "merge.h", "idle_key_ = bound == 0 ? 0 : bound - 1;", "idle_key_ = bound;",
           "merge", quick=True),
     Fault("M1: time <= frontier", "merge.h", "tournament::before({head.time, i}, runner_up)",
@@ -192,12 +189,8 @@ FAULTS = [
           "return end == pass_end::stamped || end == pass_end::reserved ||", "wake"),
     Fault("W1: sleeps over a discarded head", "merge.h", " || head.state == head_state::discarded;", ";", "wake"),
     Fault("W1: never sleeps over a stamped head", "merge.h", "return end == pass_end::stamped ||", "return", "wake"),
-    Fault("W1: records set aside looked at before the barrier", "merge.h",
-          "    const uint64_t bound = order_.take_bound(clock_);\n    idle_key_",
-          "    if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);\n"
-          "    const uint64_t bound = order_.take_bound(clock_);\n"
-          "    if (result.emitted == 0) options_.set_aside_after = 0;\n"
-          "    const auto take_late = [](auto&, auto&) { return true; };\n    idle_key_", "wake"),
+    Fault("W1: records set aside looked at before the barrier", "merge.h", BOUND + SET_KEY + TAKE_LATE,
+          TAKE_LATE + BOUND + SET_KEY, "wake"),
     Fault("W1: closer sees no announcement", "wake.h",
           "return static_cast<announcement>(word_.load(memory_order::relaxed));", "return announcement::running;", "wake"),
     Fault("W2: youngest open record told instead of the oldest", "merge.h", "head.time < result.open_time",

@@ -183,6 +183,7 @@ TEST_F(reader_case, each_contradiction_is_damage_for_good) {
   };
   EXPECT_FALSE(damaged_by(whole.state_and_length));
   EXPECT_TRUE(damaged_by(0)) << "never written";
+  EXPECT_TRUE(damaged_by(make_state_and_length(record_state::none, 40))) << "a length without a state";
   EXPECT_TRUE(damaged_by(make_state_and_length(static_cast<record_state>(5), 40)));
   EXPECT_TRUE(damaged_by(make_state_and_length(static_cast<record_state>(15), 40)));
   EXPECT_TRUE(damaged_by(make_state_and_length(record_state::committed, 15))) << "shorter than a header";
