@@ -1,5 +1,7 @@
 #include "kernel_port/sim/dpc.h"
 
+#include <utility>
+
 #include "kernel_port/sim/attachment.h"
 #include "kernel_port/sim/implementation.h"
 #include "kernel_port/sim/irql.h"
@@ -126,7 +128,9 @@ bool insert_dpc(KDPC& dpc, PVOID argument1, PVOID argument2, processor& fallback
   if (thread.cpu == &cpu && thread.irql < DISPATCH_LEVEL && thread.inside == 0) {
     // The interrupt comes at once: the DPC runs before this function returns.
     const KIRQL old = thread.irql;
+    const bool pinned = std::exchange(thread.host->pinned, true);  // or the seed moves it to another CPU first
     raise_to(thread, DISPATCH_LEVEL);
+    thread.host->pinned = pinned;
     lower_to(thread, old);
     return true;
   }
