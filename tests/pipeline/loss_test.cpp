@@ -249,7 +249,7 @@ TEST(loss_figures, r4_a_reading_in_the_middle_of_an_update_is_refused_or_whole) 
   const auto read = [&] {
     loss_summary told;
     ++readings;
-    if (!read_loss_figures(reinterpret_cast<loss_figures<native_seam>&>(f.figures), told)) {
+    if (!read_loss_figures(f.figures, told)) {
       ++refused;
     } else {
       EXPECT_TRUE(interrupted_figures::consistent(told)) << "after store " << readings;
