@@ -1,6 +1,7 @@
 // A client of the driver that checks what it reads: order, identity, content, announced losses. One thread at a time.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <vector>
 
@@ -34,6 +35,8 @@ class driver_client {
   uint64_t late() const { return late_; }
   uint64_t batches() const { return batches_; }
   void set_own_type(uint16_t type) { own_type_ = type; }
+
+  std::atomic<uint32_t> rounds{0};  // duets whose event has been read
 
  private:
   struct activity_state {

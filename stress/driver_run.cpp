@@ -17,6 +17,8 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
+constexpr uint32_t duet_rounds = 300;
+
 sensor* loaded_sensor = nullptr;
 
 VOID unload(PDRIVER_OBJECT) {
@@ -208,6 +210,42 @@ void check_all(const std::vector<protocol::statistics_row>& rows, const driver_c
   }
 }
 
+// With everybody else at rest: one event after another, each into a worker that is about to sleep, while a read is pending.
+// A wake-up that the worker loses is covered by nothing: W1. Returns how many were written.
+uint64_t play_duets(driver_client& client, const filler& from, uint32_t writer, uint16_t own_type,
+                    const stress_options& options, random_source& random) {
+  if (!options.duets) return 0;
+  std::thread reader([&] {
+    for (uint32_t i = 0; i < duet_rounds; ++i) {
+      while (client.own_events(writer) == i) {
+        if (!client.read(std::chrono::seconds(60))) {
+          broken("W1", no_cpu, "an event was committed, a read is pending, and nothing has come for 60 s (round {})", i);
+        }
+      }
+      client.rounds.store(i + 1, std::memory_order_release);
+    }
+  });
+  for (uint32_t i = 0; i < duet_rounds; ++i) {
+    event_head head{};
+    head.context = {4, 8};
+    head.writer = writer;
+    head.payload_length = sizeof head;
+    head.sequence = i;
+    head.cpu = unknown_cpu;
+    reservation held;
+    for (uint32_t turns = random.below(600); turns != 0; --turns) YieldProcessor();
+    if (!loaded_sensor->events().reserve_event(own_type, head.payload_length, held)) {
+      broken("R1", no_cpu, "no room in an empty ring");
+    }
+    put_event(held.payload(), head, from, true);
+    for (uint32_t turns = random.below(600); turns != 0; --turns) YieldProcessor();
+    held.commit();
+    while (client.rounds.load(std::memory_order_acquire) != i + 1) std::this_thread::yield();
+  }
+  reader.join();
+  return duet_rounds;
+}
+
 sim::machine_options machine_options_of(const stress_options& options) {
   sim::machine_options result;
   result.processors = options.cpus;
@@ -232,7 +270,7 @@ void run_on_driver(const stress_options& options) {
   uint64_t records = 0, late = 0, batches = 0, asked = 0, suspensions = 0;
   account_row sum{};
   {
-    driver_client client(machine, options.cpus, threads, from);
+    driver_client client(machine, options.cpus, threads + 1, from);  // the duets' writer is one more
     statistics_reader statistics(machine);
     static constexpr field_declaration fields[] = {
         SLUICE_FIELD(event_head, writer, field_kind::unsigned_integer),
@@ -282,6 +320,8 @@ void run_on_driver(const stress_options& options) {
                client.own_events(i));
       }
     }
+    own_attempted += play_duets(client, from, threads, own_type, options, random);
+    own_kept += options.duets ? duet_rounds : 0;
     check_all(statistics.take(header), client, own_attempted, own_kept, own_discarded, own_type, sum);
     if (header.late_records != client.late()) {
       broken("M1", no_cpu, "{} records were marked late; the driver counts {}", client.late(), header.late_records);

@@ -3,8 +3,8 @@
 namespace sluice::stress {
 namespace {
 
-constexpr uint32_t length = sizeof(event_head);
-constexpr uint32_t stride = record_header_size + length;
+constexpr uint32_t forged_payload = sizeof(event_head);
+constexpr uint32_t stride = record_header_size + forged_payload;
 
 struct outcome {
   uint64_t violations;
@@ -26,11 +26,11 @@ outcome write_against(rig& on, uint32_t cpu, uint32_t forged) {
   result.reclaimed_before = rings.where().reclaimed[lane_main];
   const uint64_t dropped_before =
       rings.row(event_type::duet).dropped[static_cast<uint32_t>(drop_reason::violation)];
-  const uint8_t payload[length] = {};
+  const uint8_t payload[forged_payload] = {};
   // Two records first, so that there is something to forge about.
-  for (uint32_t i = 0; i < 2; ++i) (void)on.channel.write(event_type::duet, 1, payload, length);
+  for (uint32_t i = 0; i < 2; ++i) (void)on.channel.write(event_type::duet, 1, payload, forged_payload);
   word.consumed.store(result.reclaimed_before + forged, memory_order::release);
-  for (uint32_t i = 0; i < 2 * capacity / stride; ++i) (void)on.channel.write(event_type::duet, 1, payload, length);
+  for (uint32_t i = 0; i < 2 * capacity / stride; ++i) (void)on.channel.write(event_type::duet, 1, payload, forged_payload);
   result.violations = rings.violations();
   result.reclaimed_after = rings.where().reclaimed[lane_main];
   result.dropped = rings.row(event_type::duet).dropped[static_cast<uint32_t>(drop_reason::violation)] - dropped_before;
