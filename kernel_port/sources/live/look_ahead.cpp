@@ -128,7 +128,8 @@ bool look_ahead::decide(observed_record& observed, uint64_t horizon) {
     executed.image_known = true;  // nothing executable mapped: ask /proc
     executed.image_path = names_.read_image_path(executed.pid);
   }
-  return executed.command_line_state != program::naming::wanted && horizon > executed.read_at;
+  if (executed.command_line_state == program::naming::read) return horizon > executed.read_at;
+  return executed.command_line_state != program::naming::wanted;
 }
 
 std::optional<uint64_t> look_ahead::next_look(const observed_record& front) const {
@@ -139,7 +140,7 @@ std::optional<uint64_t> look_ahead::next_look(const observed_record& front) cons
   if (front.forked && front.forked->executed) {
     const program& executed = *front.forked->executed;
     if (!executed.image_known) consider(executed.exec_time + fork_window_);
-    if (executed.image_known && executed.command_line_state != program::naming::wanted) consider(executed.read_at + 1);
+    if (executed.image_known && executed.command_line_state == program::naming::read) consider(executed.read_at + 1);
   }
   return next;
 }
