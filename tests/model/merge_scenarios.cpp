@@ -87,6 +87,28 @@ struct commits_out_of_order : scenario, exact_rings {
 const both_barriers<commits_out_of_order, 2> m5("merge/commits_out_of_order/fences", every_execution,
                                                 "merge/commits_out_of_order/interrupt", every_execution);
 
+// A ring that wins again is taken in a run; the run ends where the other ring has the older record.
+struct run_of_one_ring : scenario, two_rings<exact, 128> {
+  run_of_one_ring() : two_rings(exact()) {}
+  void prepare() override {
+    attach();
+    for (uint32_t number = 1; number <= 5; ++number) (void)write_record(cpus[number == 4], number);
+  }
+  void work(unsigned thread) override {
+    if (thread == 1) {
+      (void)pass();
+    } else {
+      (void)write_record(cpus[1], 6);
+    }
+  }
+  void check() override {
+    check_all(6);
+    for (uint32_t i = 0; i < 6; ++i) RL_ASSERT(got.entries[i].number == i + 1);
+  }
+};
+const both_barriers<run_of_one_ring, 2> m12("merge/run_of_one_ring/fences", 3,
+                                            "merge/run_of_one_ring/interrupt", 3);
+
 // Clocks that may differ by a tick between CPUs, and whose ticks are longer than what happens between two
 // reads.
 struct clocks_a_tick_apart : scenario, exact_rings {
@@ -105,8 +127,8 @@ struct clocks_a_tick_apart : scenario, exact_rings {
   }
   void check() override { check_all(2); }
 };
-const both_barriers<clocks_a_tick_apart, 3> m6("merge/clocks_a_tick_apart/fences", 3,
-                                               "merge/clocks_a_tick_apart/interrupt", 3);
+const both_barriers<clocks_a_tick_apart, 3> m6("merge/clocks_a_tick_apart/fences", 2,
+                                               "merge/clocks_a_tick_apart/interrupt", 2);
 
 // A discarded head is skipped and holds nothing back.
 struct discarded_head : scenario, exact_rings {
@@ -161,7 +183,7 @@ struct late_is_marked : scenario, two_rings<slack_order> {
     return reversed;
   }
 };
-const registration<late_is_marked, 3> m8("merge/late_is_marked");
+const registration<late_is_marked, 3> m8("merge/late_is_marked", 3);
 
 // Some execution of the above is late: without it the scenario would say nothing.
 struct late_can_happen : late_is_marked {

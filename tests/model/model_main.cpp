@@ -12,12 +12,14 @@ namespace sluice::model {
 namespace {
 
 constexpr const char* usage =
-    "model_test [--list] [--full | --short | --bound N | --random N] [--limit N] [--trace] [scenario ...]\n"
+    "model_test [--list] [--full | --short | --bound N | --random N] [--limit N] [--first] [--trace] "
+    "[scenario ...]\n"
     "  --full      every execution of the scenario (default)\n"
     "  --short     the same where that takes seconds; elsewhere every execution with few preemptions\n"
     "  --bound N   every execution with at most N preemptions\n"
     "  --random N  N random executions\n"
     "  --limit N   give up after N executions; the result then says so\n"
+    "  --first     end at the first scenario that fails\n"
     "  --trace     print the execution that failed\n"
     "  A scenario is a whole name of --list or what a name begins with; none: all of them.\n";
 
@@ -84,6 +86,7 @@ bool run_one(const scenario_entry& entry, search_options options, bool short_for
 int run(int count, char** arguments) {
   search_options options;
   bool short_form = false;
+  bool first_only = false;
   bool trace = false;
   const char* names[64];
   int name_count = 0;
@@ -100,6 +103,8 @@ int run(int count, char** arguments) {
       trace = true;
     } else if (strcmp(argument, "--short") == 0) {
       short_form = true;
+    } else if (strcmp(argument, "--first") == 0) {
+      first_only = true;
     } else if (strcmp(argument, "--full") == 0) {
       options.kind = search_kind::full;
     } else if (strcmp(argument, "--bound") == 0 || strcmp(argument, "--random") == 0 ||
@@ -131,6 +136,7 @@ int run(int count, char** arguments) {
     for (int i = 0; i < name_count; ++i) wanted |= strncmp(entry->name, names[i], strlen(names[i])) == 0;
     if (!wanted) continue;
     matched_any = true;
+    if (first_only && !good) break;
     good &= run_one(*entry, options, short_form, trace);
   }
   if (!matched_any) {

@@ -7,9 +7,9 @@
 
 namespace sluice::model {
 
-template <class order_policy>
+template <class order_policy, uint32_t ring_capacity = 64>
 struct two_rings {
-  static constexpr uint32_t capacity = 64;
+  static constexpr uint32_t capacity = ring_capacity;
   static constexpr uint32_t count = 2;
 
   model_ring<capacity, 32> memory[count];

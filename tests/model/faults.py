@@ -1,0 +1,130 @@
+"""What weaken.py breaks: the sides of the barrier, and the protocol's structure.
+
+A fault replaces text of one file, in a copy. Text that is not found, or found more than once, stops the script: then the code
+has changed and the fault has to be written anew.
+"""
+
+# name, what it breaks, build switch, groups of scenarios
+BARRIER_SIDES = [
+    ("light side, as a fence", "the producer's store and its clock read or look at the announcement may pass each other",
+     "SLUICE_MODEL_NO_LIGHT_FENCE", ["merge", "wake"]),
+    ("heavy side, as a fence", "the consumer looks without a fence after T or its announcement",
+     "SLUICE_MODEL_NO_HEAVY_FENCE", ["merge", "wake"]),
+    ("interrupt", "the consumer looks without having interrupted anybody", "SLUICE_MODEL_NO_INTERRUPT", ["merge", "wake"]),
+    ("interrupt, not awaited", "the consumer does not wait until every CPU has been interrupted",
+     "SLUICE_MODEL_INTERRUPT_NOT_AWAITED", ["merge", "wake"]),
+    ("interrupt, without a fence", "the interrupted CPU goes on without making its stores visible",
+     "SLUICE_MODEL_INTERRUPT_WITHOUT_FENCE", ["merge", "wake"]),
+]
+
+# name, file, old text, new text, group of scenarios
+FAULTS = [
+    ("clock read before publication (write)", "pipeline/cpu_rings.h",
+     "main_.publish();\n    main_.put_time(record, now());",
+     "const uint64_t time = now();\n    main_.publish();\n    main_.put_time(record, time);", "merge"),
+    ("clock read before publication (reserve)", "pipeline/cpu_rings.h",
+     "main_.publish();\n      main_.stamp(record, now());",
+     "const uint64_t time = now();\n      main_.publish();\n      main_.stamp(record, time);", "merge"),
+    ("no light barrier between publication and clock", "pipeline/ring.h",
+     "seam::light_barrier();", "", "merge"),
+    ("no light barrier between close and announcement", "pipeline/wake.h",
+     "seam::light_barrier();", "", "wake"),
+    ("T taken after the barrier", "pipeline/barrier.h",
+     "const uint64_t bound = source.now();\n    compiler_barrier();\n    barrier_();\n    return bound;",
+     "barrier_();\n    return source.now();", "merge"),
+    ("positions read before T and the barrier prove a ring empty", "pipeline/merge.h",
+     [("const uint64_t bound = order_.take_bound(clock_);",
+       "for (uint32_t i = 0; i < count_; ++i) heads_[i] = readers_[i].look();\n"
+       "    const uint64_t bound = order_.take_bound(clock_);"),
+      ("      heads_[i] = readers_[i].look();\n      tree_.set", "      tree_.set")], None, "merge"),
+    ("a reserved head's bound is T", "pipeline/merge.h",
+     "return head.state == head_state::empty ? idle_key_ : head.time;",
+     "return head.state == head_state::empty || head.state == head_state::reserved ? idle_key_ : head.time;", "merge"),
+    ("an idle ring's bound is T, not T - 1 tick", "pipeline/merge.h",
+     "idle_key_ = bound == 0 ? 0 : bound - 1;", "idle_key_ = bound;", "merge"),
+    ("a stamped head holds nobody back", "pipeline/merge.h",
+     "return options_.set_aside_after != 0 && bound > head.time && bound - head.time > options_.set_aside_after;",
+     "return bound >= head.time;", "merge"),
+    ("equal times: the higher CPU first", "pipeline/tournament.h",
+     [("(a.key == b.key && a.leaf < b.leaf)", "(a.key == b.key && a.leaf > b.leaf)"),
+      ("(kept_leaf < leaf)", "(kept_leaf > leaf)")], None, "merge"),
+    ("a run of one ring goes past the other rings", "pipeline/merge.h",
+     " &&\n             tournament::before({head.time, i}, runner_up));", ");", "merge"),
+    ("a late record is not marked", "pipeline/merge.h",
+     "record.late = tournament::before(place, last_);", "record.late = false;", "merge"),
+    ("a record set aside is forgotten while it is open", "pipeline/ring_reader.h",
+     "if (!done) set_aside_[kept++] = set_aside_[i];", "if (done && head.state == head_state::empty) ++kept;", "merge"),
+    ("times of a CPU are not clamped to its last one", "pipeline/cpu_rings.h",
+     "if (time > last_time_) [[likely]] last_time_ = time;", "last_time_ = time;", "merge"),
+    ("the other lane's time is not made strictly later", "pipeline/cpu_rings.h",
+     "last_time_ = time + 1;", "last_time_ = time;", "merge"),
+    ("position published before the header is written", "pipeline/ring.h",
+     "    record.data = data_;\n    record.offset = write_ & mask_;",
+     "    producer_->published.store(write_ + record_stride(shape.length), order::publish);\n"
+     "    record.data = data_;\n    record.offset = write_ & mask_;", "ring"),
+    ("stamped before the time is written", "pipeline/ring.h",
+     [("    put_time(record, time);\n    data_.state", "    data_.state"),
+      ("record_state::stamped, record.length), order::stamp);",
+       "record_state::stamped, record.length), order::stamp);\n    put_time(record, time);")], None, "ring"),
+    ("committed before the time is written", "pipeline/cpu_rings.h",
+     "    main_.put_time(record, now());\n    record.close(record_state::committed);",
+     "    const uint64_t time = now();\n    record.close(record_state::committed);\n    main_.put_time(record, time);", "ring"),
+    ("committed before the payload is written", "pipeline/cpu_rings.h",
+     [("    record.data.copy_in(record.offset + record_header_size, payload, payload_length);\n    main_.publish();",
+       "    main_.publish();"),
+      ("    main_.put_time(record, now());\n    record.close(record_state::committed);",
+       "    main_.put_time(record, now());\n    record.close(record_state::committed);\n"
+       "    record.data.copy_in(record.offset + record_header_size, payload, payload_length);")], None, "ring"),
+    ("room is eight bytes more than there is (R1)", "pipeline/ring.h",
+     "return write_ - reclaimed_ + need <= limit;", "return write_ - reclaimed_ + need <= limit + 8;", "ring"),
+    ("an open record is given back (R5)", "pipeline/ring.h",
+     "if (!is_closed(state_of(state_and_length)) || stride", "if (stride", "ring"),
+    ("a claim inside a record is accepted (R5)", "pipeline/ring.h",
+     "|| stride > claimed - passed) return violate();", ") return violate();\n      if (stride > claimed - passed) break;", "ring"),
+    ("a claim past the write position is accepted (R5)", "pipeline/ring.h",
+     "if (claimed > write_ - reclaimed_) return violate();", "", "ring"),
+    ("the room of a record set aside is given back", "pipeline/ring_reader.h",
+     "set_aside_count_ != 0 ? set_aside_[0] : cursor_;", "cursor_;", "ring"),
+    ("a gap is not announced (R4)", "pipeline/ring.h",
+     [("    if (ledger.gap_is_open()) {", "    if (false) {"),
+      ("if (ledger.gap_is_open() || shape", "if (shape")], None, "loss"),
+    ("LOSS stands behind the event that found room (R4)", "pipeline/ring.h",
+     [("    if (loss.length != 0) {\n      put_record", "    put_record(shape, record);\n    if (loss.length != 0) {\n      put_record"),
+      ("    }\n    put_record(shape, record);\n    return true;", "    }\n    return true;")], None, "loss"),
+    ("a drop is not published at once (R4)", "pipeline/ledger.h",
+     "    publish_figures(type);", "    if (gap_events_ == 0) publish_figures(type);", "loss"),
+    ("figures: the sequence is not odd meanwhile", "pipeline/ledger.h",
+     "figures.sequence.store(++sequence_, memory_order::relaxed);", "++sequence_;", "loss"),
+    ("figures: the reader does not look at the sequence again", "pipeline/ledger.h",
+     "return figures.sequence.load(memory_order::relaxed) == before;", "return true;", "loss"),
+    ("figures: the reader accepts an odd sequence", "pipeline/ledger.h", "if (before & 1) return false;", "", "loss"),
+    ("sleeps on a reserved head", "pipeline/merge.h",
+     "return end == pass_end::stamped ||", "return end == pass_end::stamped || end == pass_end::reserved ||", "wake"),
+    ("sleeps while a closed record waits for T", "pipeline/merge.h",
+     "(end == pass_end::idle_bound && !closed_pending)", "end == pass_end::idle_bound", "wake"),
+    ("announces after the pass", "tests/model/wake_scenarios.cpp",
+     "line.announce(announcement::any_close);\n      const pass_result result = pass();",
+     "const pass_result result = pass();\n      line.announce(announcement::any_close);", "wake"),
+    ("looks at positions again, not at states", "tests/model/wake_scenarios.cpp",
+     "line.announce(announcement::any_close);\n      const pass_result result = pass();\n"
+     "      if (got.count < records && result.may_sleep()) event.wait();",
+     "const uint32_t before[] = {memory[0].producer.published.load(memory_order::acquire),\n"
+     "                                 memory[1].producer.published.load(memory_order::acquire)};\n"
+     "      (void)pass();\n"
+     "      line.announce(announcement::any_close);\n"
+     "      heavy_barrier()();\n"
+     "      if (got.count < records && memory[0].producer.published.load(memory_order::acquire) == before[0] &&\n"
+     "          memory[1].producer.published.load(memory_order::acquire) == before[1]) {\n"
+     "        event.wait();\n"
+     "      }", "wake"),
+    ("the producer clears the announcement after its signal", "tests/model/wake_scenarios.cpp",
+     "if (line.after_close() != announcement::running) event.set();",
+     "if (line.after_close() != announcement::running) {\n      event.set();\n      line.announce(announcement::running);\n    }",
+     "wake"),
+    ("the announcement is looked at before the record is closed", "tests/model/wake_scenarios.cpp",
+     "commit(reserve(0), 1);\n      after_close();",
+     "const record open = reserve(0);\n      const bool asked = line.after_close() != announcement::running;\n"
+     "      commit(open, 1);\n      if (asked) event.set();", "wake"),
+    ("a discard signals nobody", "tests/model/wake_scenarios.cpp",
+     "open.close(record_state::discarded);\n      after_close();", "open.close(record_state::discarded);", "wake"),
+]
