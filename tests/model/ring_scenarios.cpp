@@ -138,9 +138,8 @@ struct commit_from_elsewhere : scenario, small_ring {
 };
 const registration<commit_from_elsewhere, 3> r4("ring/commit_from_elsewhere");
 
-// The ring is full; its space is used again while the consumer reads and gives back. The third record begins
-// at offset 48 - 40 = 8 modulo 64 of the second lap: its header stands where payload stood, and the other way
-// round.
+// The ring is full; its space is used again while the consumer reads and gives back. Record 2 runs into the apron, and the
+// payload of record 3 ends where the header of record 1 stood.
 struct reuse_after_a_lap : scenario, small_ring {
   uint32_t written = 2;
   void prepare() override {
@@ -150,7 +149,6 @@ struct reuse_after_a_lap : scenario, small_ring {
   }
   void work(unsigned thread) override {
     if (thread == 0) {
-      // Refused twice at most: nothing but the room decides, no LOSS record would fit in here.
       if (write_record(writer, 3) == reserve_status::ok) ++written;
       check_producer(writer, capacity);
     } else {
