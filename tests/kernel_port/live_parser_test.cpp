@@ -21,20 +21,14 @@ class record_bytes {
   }
   template <typename value_type>
   record_bytes& add(const value_type& value) {
-    const auto* begin = reinterpret_cast<const uint8_t*>(&value);
-    bytes_.insert(bytes_.end(), begin, begin + sizeof value);
-    return *this;
+    return add_bytes(&value, sizeof value);
   }
   record_bytes& add_text(const std::string& text) {
-    bytes_.insert(bytes_.end(), text.begin(), text.end());
-    do bytes_.push_back(0);
-    while (bytes_.size() % 8 != 0);
-    return *this;
+    static constexpr uint8_t padding[8] = {};
+    add_raw(text);
+    return add_bytes(padding, 8 - bytes_.size() % 8);
   }
-  record_bytes& add_raw(const std::string& text) {
-    bytes_.insert(bytes_.end(), text.begin(), text.end());
-    return *this;
-  }
+  record_bytes& add_raw(const std::string& text) { return add_bytes(text.data(), text.size()); }
   std::vector<uint8_t> finish(uint64_t time = 77, uint32_t cpu = 3) {
     add(uint32_t{1}).add(uint32_t{1}).add(time).add(cpu).add(uint32_t{0});
     return finish_without_trailer();
@@ -46,6 +40,12 @@ class record_bytes {
   }
 
  private:
+  record_bytes& add_bytes(const void* from, size_t count) {
+    bytes_.resize(bytes_.size() + count);
+    std::memcpy(bytes_.data() + bytes_.size() - count, from, count);
+    return *this;
+  }
+
   std::vector<uint8_t> bytes_;
 };
 

@@ -21,7 +21,7 @@ namespace {
 
 // What was raised, as facts; outlives the source.
 struct journal {
-  enum class fact { existing, create, exit, thread, thread_exit, image };
+  enum class fact { existing, existing_thread, create, exit, thread, thread_exit, image };
   struct entry {
     fact what;
     uint32_t pid;
@@ -47,7 +47,9 @@ class journal_sink : public activity_sink {
   void add_existing_process(const process_description& p) override {
     to_.entries.push_back({.what = journal::fact::existing, .pid = p.pid});
   }
-  void add_existing_thread(uint32_t, uint32_t) override {}
+  void add_existing_thread(uint32_t pid, uint32_t tid) override {
+    to_.entries.push_back({.what = journal::fact::existing_thread, .pid = pid, .tid = tid});
+  }
   void create_process(const activity_place& place, const process_description& p) override {
     to_.entries.push_back({.what = journal::fact::create,
                            .pid = p.pid,
@@ -260,9 +262,10 @@ TEST_F(live_perf, exec_by_another_thread_keeps_threads_and_process_in_balance) {
   stop();
 
   auto life = journal_.of(static_cast<uint32_t>(pid));
-  std::set<uint32_t> threads{static_cast<uint32_t>(pid)};
+  std::set<uint32_t> threads;
   size_t created = 0;
   for (const journal::entry& each : life) {
+    if (each.what == journal::fact::existing_thread) threads.insert(each.tid);
     if (each.what == journal::fact::thread) {
       ++created;
       EXPECT_TRUE(threads.insert(each.tid).second) << each.tid;
