@@ -123,5 +123,26 @@ struct discard_wakes : scenario, sleeping_consumer {
 const both_barriers<discard_wakes, 2> w5("wake/discard_wakes/fences", every_execution,
                                          "wake/discard_wakes/interrupt", every_execution);
 
+// A record that was set aside is closed while the consumer sleeps, or is about to.
+struct set_aside : scenario, sleeping_consumer {
+  record open;
+  void prepare() override {
+    attach({.set_aside_after = 1});
+    open = reserve(0);
+    machine.time += 1;
+  }
+  void work(unsigned thread) override {
+    if (thread == 1) {
+      consume(1, 3);
+    } else {
+      commit(open, 1);
+      after_close();
+    }
+  }
+  void check() override { check_all(1, merger.set_aside_records() != 0 ? 1 : 0); }
+};
+const both_barriers<set_aside, 2> w6("wake/set_aside/fences", every_execution, "wake/set_aside/interrupt",
+                                     every_execution);
+
 }  // namespace
 }  // namespace sluice::model
