@@ -88,6 +88,22 @@ TEST(batch_reader, gives_each_record_with_its_identity) {
   EXPECT_EQ(reader.next(record), batch_status::end);
 }
 
+TEST(batch_reader, gives_the_flags_of_each_entry) {
+  const bytes batch = batch_builder()
+                          .add({record_type_loss, loss({}), 1, 0, 0, 1, 0})
+                          .add({record_type_loss, loss({}), 1, 0, 0, 1, batch_flag_late})
+                          .add({record_type_loss, loss({}), 1, 0, 0, 1, batch_flag_figures})
+                          .finish();
+  batch_reader reader(batch);
+  delivered_record record;
+  ASSERT_EQ(reader.next(record), batch_status::ok);
+  EXPECT_FALSE(record.late || record.figures);
+  ASSERT_EQ(reader.next(record), batch_status::ok);
+  EXPECT_TRUE(record.late && !record.figures);
+  ASSERT_EQ(reader.next(record), batch_status::ok);
+  EXPECT_TRUE(!record.late && record.figures);
+}
+
 TEST(batch_reader, reads_a_batch_at_any_alignment) {
   bytes shifted(1);
   const bytes batch = some_batch();
