@@ -19,13 +19,13 @@ void require_fast_mutex_irql(const void* mutex, const char* function) {
 }
 
 void acquire(PFAST_MUTEX mutex) {
-  if (mutex->Owner && __atomic_load_n(&mutex->Owner, __ATOMIC_RELAXED) == current_owner()) {
+  if (__atomic_load_n(&mutex->Owner, __ATOMIC_RELAXED) == current_owner()) {
     stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1000, as_argument(mutex), 0, 0,
          "A fast mutex was acquired by the thread that holds it.");
   }
   // Count: 1 free, 0 held, below 0 held with waiters.
   if (InterlockedDecrement(&mutex->Count) != 0) {
-    mutex->Contention += 1;
+    __atomic_fetch_add(&mutex->Contention, 1, __ATOMIC_RELAXED);
     KeWaitForSingleObject(&mutex->Event, Executive, KernelMode, FALSE, nullptr);
   }
   __atomic_store_n(&mutex->Owner, static_cast<PKTHREAD>(current_owner()), __ATOMIC_RELAXED);

@@ -48,7 +48,8 @@ fi
 # What happens while it watches is on stdout, and adds up.
 "$tool" watch --duration forever --format jsonl >"$directory/out" 2>"$directory/err" &
 watching=$!
-for i in $(seq 300); do grep -q "rings of" "$directory/err" && break; sleep 0.1; done
+# It has begun when it shows something that runs.
+for i in $(seq 300); do /bin/false; grep -q '/false"' "$directory/out" && break; sleep 0.1; done
 for i in $(seq 20); do /bin/true; done
 # A shell without job control starts background jobs with SIGINT ignored, and ignored it stays: this one does nothing.
 kill -INT $watching

@@ -274,7 +274,11 @@ TEST_F(live_perf, exec_by_another_thread_keeps_threads_and_process_in_balance) {
       EXPECT_EQ(threads.erase(each.tid), 1u) << each.tid;
     }
   }
+#if defined(__SANITIZE_THREAD__)
+  EXPECT_GE(created, 2u) << "the run-time library of TSan has a thread of its own in the child";
+#else
   EXPECT_EQ(created, 2u) << "the thread, and the first thread that it became";
+#endif
   EXPECT_EQ(threads, std::set<uint32_t>{static_cast<uint32_t>(pid)}) << "the one that the exit of the process ends";
   ASSERT_FALSE(life.empty());
   EXPECT_EQ(life.front().what, journal::fact::existing);
