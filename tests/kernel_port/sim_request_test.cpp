@@ -175,6 +175,19 @@ TEST_F(request, a_context_names_one_queued_request) {
   EXPECT_EQ(irp.CancelRoutine, nullptr);
 }
 
+TEST_F(request, one_that_is_being_cancelled_is_given_to_nobody_else) {
+  IO_STACK_LOCATION stack{};
+  IRP irp{};
+  irp.Tail.Overlay.CurrentStackLocation = &stack;
+  activity thread(system, 1, 300, 40);
+  IoCsqInsertIrp(&queueing::queue, &irp, nullptr);
+  // What IoCancelIrp does first: from here the request is the canceller's.
+  const PDRIVER_CANCEL routine = IoSetCancelRoutine(&irp, nullptr);
+  EXPECT_EQ(IoCsqRemoveNextIrp(&queueing::queue, nullptr), nullptr);
+  IoSetCancelRoutine(&irp, routine);
+  EXPECT_EQ(IoCsqRemoveNextIrp(&queueing::queue, nullptr), &irp);
+}
+
 TEST_F(request_death_test, left_pending_by_cleanup_is_a_bug_check) {
   EXPECT_DEATH(
       {
