@@ -31,13 +31,13 @@ class channel_run {
     progress shown("events");
     const auto begin = steady_clock::now();
     for (bool more = true; more;) {
-      const auto until = steady_clock::now() + milliseconds(options_.quiet_milliseconds);
-      while (more && steady_clock::now() < until) {
-        std::this_thread::sleep_for(milliseconds(2));
+      const uint64_t rest_at = rig_.attempted.load(std::memory_order_relaxed) + options_.quiet_events;
+      for (uint64_t done = 0; more && done < rest_at;) {
+        std::this_thread::sleep_for(milliseconds(1));
         const std::chrono::duration<double> passed = steady_clock::now() - begin;
-        more = rig_.attempted.load(std::memory_order_relaxed) < options_.events &&
-               (options_.seconds == 0 || passed.count() < options_.seconds);
-        shown.show(rig_.attempted.load(std::memory_order_relaxed), options_.events);
+        done = rig_.attempted.load(std::memory_order_relaxed);
+        more = done < options_.events && (options_.seconds == 0 || passed.count() < options_.seconds);
+        shown.show(done, options_.events);
       }
       come_to_rest();
       if (more) rig_.producers_gate.reopen();

@@ -29,7 +29,7 @@ void closer::run() {
     while (count < held.size() && rig_.hand_over.pop(held[count])) ++count;
     if (rig_.options.migrate && random_.one_in(32)) rig::pin_to(random_.below(rig_.options.cpus));
     if (count == 0) {
-      sleep_for(microseconds(50));
+      sleep_for(microseconds(100));
     } else {
       std::swap(held[random_.below(count)], held[count - 1]);
       rig_.finish(held[--count]);

@@ -15,12 +15,15 @@ soloist::soloist(rig& on, uint32_t index)
 
 soloist::~soloist() {
   wish_.store(ending, std::memory_order_relaxed);
+  wish_.notify_one();
   thread_.join();
 }
 
 void soloist::play() {
+  while (!attached_.load(std::memory_order_acquire)) std::this_thread::sleep_for(microseconds(50));
   rests_.store(false, std::memory_order_relaxed);
   wish_.store(playing, std::memory_order_release);
+  wish_.notify_one();
 }
 
 void soloist::rest() {
@@ -32,6 +35,7 @@ void soloist::rest() {
 void soloist::run() {
   const sim::activity here(rig_.machine, rig_.options.cpus - 1, event_pid, tid());
   rig::pin_to(rig_.options.cpus - 1);
+  attached_.store(true, std::memory_order_release);
   for (;;) {
     switch (wish_.load(std::memory_order_acquire)) {
       case ending: return;
@@ -43,7 +47,7 @@ void soloist::run() {
         [[fallthrough]];
       default:
         rests_.store(true, std::memory_order_release);
-        std::this_thread::sleep_for(microseconds(50));
+        wish_.wait(resting, std::memory_order_acquire);
     }
   }
 }
@@ -82,7 +86,9 @@ void duets::hesitate(uint32_t most) {
 }
 
 void duets::play(uint32_t rounds) {
-  for (uint32_t i = 0; i < rounds; ++i) {
+  // On a busy host each round waits for the scheduler: then fewer of them.
+  const auto enough = steady_clock::now() + std::chrono::milliseconds(100);
+  for (uint32_t i = 0; i < rounds && (i < 4 || steady_clock::now() < enough); ++i) {
     rig::pin_to(random_.below(rig_.options.cpus));
     // Sometimes the consumer sleeps already, sometimes it is on its way.
     hesitate(600);
@@ -90,7 +96,7 @@ void duets::play(uint32_t rounds) {
     wait_drained("a duet");
     ++rounds_;
   }
-  if (rig_.options.suspend) suspend_soloist();
+  if (rig_.options.suspend) suspend_soloist(enough + std::chrono::milliseconds(100));
 }
 
 void duets::play_one() {
@@ -136,9 +142,9 @@ void duets::hand_over() {
 }
 
 // A thread that is suspended between the close of its record and the look at the announcement would leave the record lying.
-void duets::suspend_soloist() {
+void duets::suspend_soloist(std::chrono::steady_clock::time_point enough) {
   soloist_.play();
-  for (uint32_t i = 0; i < 4; ++i) {
+  for (uint32_t i = 0; i < 4 && (i == 0 || steady_clock::now() < enough); ++i) {
     std::this_thread::sleep_for(microseconds(200 + random_.below(300)));
     if (!rig_.machine.suspend_thread(soloist_.tid())) broken("suspension", no_cpu, "the machine does not know the soloist");
     rig_.suspensions.fetch_add(1, std::memory_order_relaxed);

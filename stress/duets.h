@@ -30,6 +30,7 @@ class soloist {
   random_source random_;
   std::atomic<int> wish_{resting};
   std::atomic<bool> rests_{true};
+  std::atomic<bool> attached_{false};
   std::thread thread_;
 };
 
@@ -38,7 +39,7 @@ class duets {
   // Calls of play() come from one thread, which holds an activity.
   duets(rig& on, soloist& with, uint32_t writer_index);
 
-  void play(uint32_t rounds);
+  void play(uint32_t rounds);  // at most
   // One event on every CPU, so that whatever gap is open there is announced.
   void ring_bells();
   writer& events() { return events_; }
@@ -53,7 +54,7 @@ class duets {
   void hold_and_close(bool keep);
   void hold_under_another(bool keep);
   void hand_over();
-  void suspend_soloist();
+  void suspend_soloist(std::chrono::steady_clock::time_point enough);
   void hesitate(uint32_t most);
 
   rig& rig_;

@@ -15,7 +15,7 @@ class gate {
     if (state_.load(std::memory_order_relaxed) == open) [[likely]] return true;
     before();
     parked_.fetch_add(1, std::memory_order_release);  // its tallies may be read: pairs with the acquire in wait_parked
-    while (state_.load(std::memory_order_acquire) == closed) std::this_thread::sleep_for(std::chrono::microseconds(100));
+    state_.wait(closed, std::memory_order_acquire);  // asleep: those who play on have the host's processors
     if (state_.load(std::memory_order_acquire) == over) return false;
     parked_.fetch_sub(1, std::memory_order_relaxed);
     return true;
@@ -27,9 +27,13 @@ class gate {
   // Only once all are parked, and again only after all have left: see reopen's wait.
   void reopen() {
     state_.store(open, std::memory_order_release);
+    state_.notify_all();
     while (parked_.load(std::memory_order_relaxed) != 0) std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
-  void end() { state_.store(over, std::memory_order_release); }
+  void end() {
+    state_.store(over, std::memory_order_release);
+    state_.notify_all();
+  }
 
  private:
   static constexpr int open = 0, closed = 1, over = 2;

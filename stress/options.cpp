@@ -14,6 +14,7 @@ void complete(stress_options& options) {
     const uint32_t quarter = options.ring_bytes / 4;
     options.max_record = quarter < max_loss_record ? max_loss_record : quarter < 4096 ? quarter : 4096;
   }
+  options.quiet_events = std::min(options.quiet_events, options.events / 4 + 1);
 }
 
 // A message, or null.
@@ -63,8 +64,9 @@ bool parse_options(int argc, char** argv, stress_options& options, int& exit_cod
                  "milliseconds after which an open record no longer holds the stream back; 0: never");
   app.add_option("--watchdog", options.watchdog_milliseconds,
                  "milliseconds the consumer sleeps before it looks for a lost wake-up")->check(CLI::PositiveNumber);
-  app.add_option("--quiet-every", options.quiet_milliseconds, "milliseconds between two audits at rest")
-      ->check(CLI::PositiveNumber);
+  app.add_option("--quiet-every", options.quiet_events, "attempts between two audits at rest")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
 
   const auto ingredient = [&app](const char* name, bool& on, const char* what) {
     app.add_flag(fmt::format("--{0},!--no-{0}", name), on, what)->group("Ingredients (on; --no-NAME switches off)");

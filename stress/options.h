@@ -27,7 +27,7 @@ struct stress_options {
   uint32_t margin_microseconds = 50;      // slack order
   uint32_t set_aside_milliseconds = 20;   // an open record that is older no longer holds the stream back; 0: strict
   uint32_t watchdog_milliseconds = 1000;  // how long the consumer sleeps before it looks for what should have woken it
-  uint32_t quiet_milliseconds = 100;      // between two audits at rest
+  uint64_t quiet_events = 50'000;         // attempts between two audits at rest
 
   // Ingredients.
   bool perturb = true;     // the simulated kernel yields, delays and interleaves by the seed
