@@ -24,6 +24,7 @@ enum class point_kind : uint8_t {
   wake,          // about to signal one
   callback,      // about to call a notify routine
   dispatch,      // about to call a driver's dispatch routine
+  clock,         // has read the performance counter: an interrupt may come before the value is used
   spin,          // turning in a loop that another thread must end
 };
 

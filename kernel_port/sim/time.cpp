@@ -4,6 +4,7 @@
 
 #include <ntifs.h>
 
+#include "kernel_port/sim/scheduler.h"
 #include "kernel_port/sim/system_routine.h"
 
 namespace sluice::sim {
@@ -44,6 +45,7 @@ LARGE_INTEGER KeQueryPerformanceCounter(PLARGE_INTEGER PerformanceFrequency) {
   if (PerformanceFrequency) PerformanceFrequency->QuadPart = static_cast<LONGLONG>(ticks_per_second);
   LARGE_INTEGER now;
   now.QuadPart = static_cast<LONGLONG>(performance_counter());
+  the_scheduler.point(point_kind::clock);
   return now;
 }
 
