@@ -73,15 +73,41 @@ TEST_F(live_process, exec_by_another_thread_gives_it_the_first_threads_number) {
                            "image 10 1000+100 /bin/true in 10.10", "exit 10 in 10.10"}));
 }
 
-TEST_F(live_process, threads_of_an_unknown_process_and_its_end_are_counted) {
+TEST_F(live_process, threads_and_images_of_an_unknown_process_and_its_end_are_counted) {
   take();
   see(fork_record(100, {50, 50}, {50, 51}));
   see(map_record(101, {50, 50}, "/lib/x.so"));
-  see(exec_record(102, {50, 50}));
   see(exit_record(103, {50, 50}));
   EXPECT_EQ(take(), lines{});
-  EXPECT_EQ(statistics_.unknown_tasks, 4u);
+  EXPECT_EQ(statistics_.unknown_tasks, 3u);
   EXPECT_EQ(correlator_.watcher().watched(), 0u) << "nothing is kept of it";
+}
+
+TEST_F(live_process, a_process_whose_fork_has_no_record_begins_with_its_exec) {
+  take();
+  names_.has_arguments(50, "sh");
+  names_.answers[50].parent_pid = 10;
+  see(exec_record(100, {50, 50}));
+  EXPECT_EQ(take(), lines{}) << "its image is not known yet";
+  EXPECT_TRUE(correlator_.next_look());
+  see(map_record(101, {50, 50}, "/bin/sh"));
+  see(exec_record(110, {50, 50}));  // from now on it is one like any other
+  see(exit_record(120, {50, 50}));
+  EXPECT_EQ(take(), (lines{"create 50 parent 10 /bin/sh [sh] in 10.10", "thread 50.50 in 10.10",
+                           "image 50 1000+100 /bin/sh in 50.50", "exit 50 in 50.50"}));
+  EXPECT_EQ(statistics_.found_by_exec, 1u);
+  EXPECT_EQ(statistics_.command_lines_read, 1u);
+  EXPECT_EQ(statistics_.unknown_tasks, 0u);
+  EXPECT_EQ(correlator_.watcher().watched(), 0u);
+}
+
+TEST_F(live_process, a_process_whose_fork_has_no_record_waits_no_longer_than_the_window) {
+  take();
+  see(exec_record(100, {50, 50}));
+  EXPECT_EQ(take(), lines{});
+  names_.time = 100 + 1000;
+  correlator_.advance(names_.time);
+  EXPECT_EQ(take(), (lines{"create 50 parent 0 ? [?] in 0.0", "thread 50.50 in 0.0"}));
 }
 
 TEST_F(live_process, a_fork_by_an_unknown_process_is_raised_without_an_image) {

@@ -39,6 +39,7 @@ void correlator::advance(uint64_t horizon) {
   look_ahead_.retry(horizon);
   while (!queue_.empty()) {
     if (auto* observed = std::get_if<observed_record>(&queue_.front())) {
+      observed->unannounced = observed->executed && !tracker_.knows(observed->record.pid);
       if (!look_ahead_.decide(*observed, horizon)) break;
       raise(*observed);
     } else {

@@ -91,6 +91,8 @@ void look_ahead::observe_exit(const linux_record& record) {
 void look_ahead::read_name(program& program) {
   command_line_read read = names_.read_command_line(program.pid);
   program.read_at = names_.now();
+  if (read.result != command_line_read::outcome::gone && read.started <= program.exec_time)
+    program.parent_pid = read.parent_pid;
   if (read.result == command_line_read::outcome::gone || read.started > program.exec_time) {
     give_up_name(program);
   } else if (read.result == command_line_read::outcome::read) {
@@ -114,15 +116,18 @@ void look_ahead::retry(uint64_t horizon) {
   std::erase_if(unnamed_, [](const auto& p) { return p->command_line_state != program::naming::wanted; });
 }
 
-bool look_ahead::decide(observed_record& observed, uint64_t horizon) {
+bool look_ahead::decide(const observed_record& observed, uint64_t horizon) {
+  if (observed.unannounced) return decide_program(*observed.executed, horizon);
   if (!observed.forked) return true;
   birth& forked = *observed.forked;
   if (forked.result == birth::outcome::open) {
     if (horizon < forked.time + fork_window_) return false;
     forked.result = birth::outcome::timed_out;
   }
-  if (forked.result != birth::outcome::exec) return true;
-  program& executed = *forked.executed;
+  return forked.result != birth::outcome::exec || decide_program(*forked.executed, horizon);
+}
+
+bool look_ahead::decide_program(program& executed, uint64_t horizon) {
   if (!executed.image_known) {
     if (horizon < executed.exec_time + fork_window_) return false;
     executed.image_known = true;  // nothing executable mapped: ask /proc
@@ -137,8 +142,10 @@ std::optional<uint64_t> look_ahead::next_look(const observed_record& front) cons
   auto consider = [&](uint64_t time) { next = next ? std::min(*next, time) : time; };
   for (const auto& waiting : unnamed_) consider(waiting->read_at + retry_interval_);
   if (front.forked && front.forked->result == birth::outcome::open) consider(front.forked->time + fork_window_);
-  if (front.forked && front.forked->executed) {
-    const program& executed = *front.forked->executed;
+  const program* awaited = front.forked ? front.forked->executed.get() : nullptr;
+  if (front.unannounced) awaited = front.executed.get();
+  if (awaited != nullptr) {
+    const program& executed = *awaited;
     if (!executed.image_known) consider(executed.exec_time + fork_window_);
     if (executed.image_known && executed.command_line_state == program::naming::read) consider(executed.read_at + 1);
   }

@@ -4,6 +4,9 @@
 //   exit, fork or new thread by it       a process running its parent's program
 //   nothing of these within the window   the same
 //
+// An exec by a process whose fork was never seen (after a loss; some forks have no record) waits in the same way, for its
+// program to be known.
+//
 // look_ahead sees every record as soon as it is in order, before it is raised, and reads the command line at once: a
 // short-lived process is gone in a millisecond.
 //
@@ -38,6 +41,7 @@ struct observed_record {
   linux_record record;
   std::shared_ptr<birth> forked;      // for the fork of a process
   std::shared_ptr<program> executed;  // for an exec
+  bool unannounced = false;           // an exec by a process that nobody knows: it is raised now
 };
 
 class look_ahead {
@@ -55,7 +59,7 @@ class look_ahead {
   void retry(uint64_t horizon);
 
   // Whether `observed` can be raised. Past its window a fork is decided in any case.
-  bool decide(observed_record& observed, uint64_t horizon);
+  bool decide(const observed_record& observed, uint64_t horizon);
   // When decide or retry may have something to say without a new record.
   std::optional<uint64_t> next_look(const observed_record& front) const;
 
@@ -74,6 +78,7 @@ class look_ahead {
   void observe_exec(observed_record& observed);
   void observe_mapping(const linux_record& record);
   void observe_exit(const linux_record& record);
+  bool decide_program(program& executed, uint64_t horizon);
   void read_name(program& program);
   void give_up_name(program& program);
 

@@ -15,6 +15,7 @@ struct command_line_read {
   };
   outcome result = outcome::gone;
   std::string command_line;  // one line (command_line.h)
+  int32_t parent_pid = 0;
   uint64_t started = 0;      // when that process was forked, CLOCK_MONOTONIC, rounded down: never later than it was
 };
 

@@ -99,6 +99,7 @@ command_line_read proc_names::read_command_line(int32_t pid) {
   // The same pid after the read: if it had been given to another process since, that one's start tells.
   auto stat = read_process_stat(pid);
   if (!stat) return result;
+  result.parent_pid = stat->parent_pid;
   result.started = stat->started;
   result.result = arguments->empty() ? command_line_read::outcome::not_yet : command_line_read::outcome::read;
   result.command_line = join_command_line(*arguments);

@@ -82,10 +82,7 @@ void process_tracker::fork_process(const linux_record& record, const birth& fork
 
   std::shared_ptr<program> running = forked.executed;
   if (forked.result == birth::outcome::exec) {
-    if (running->command_line)
-      ++statistics_.command_lines_read;
-    else
-      ++statistics_.command_lines_gone;
+    count_name(*running);
   } else {
     ++statistics_.forks_without_exec;
     if (forked.result == birth::outcome::timed_out) ++statistics_.forks_timed_out;
@@ -124,8 +121,15 @@ void process_tracker::fork_thread(const linux_record& record) {
 void process_tracker::exec(const linux_record& record, const std::shared_ptr<program>& executed) {
   auto found = processes_.find(record.pid);
   if (found == processes_.end()) {
-    ++statistics_.unknown_tasks;
-    return;
+    // Its fork has no record: it begins here. Who forked is not known; the parent is /proc's.
+    ++statistics_.found_by_exec;
+    count_name(*executed);
+    found = processes_.emplace(record.pid, process{.since = record.time, .running = executed}).first;
+    activity_place place{
+        .cpu = record.cpu, .pid = number(executed->parent_pid), .tid = number(executed->parent_pid)};
+    create(place, record.pid, executed->parent_pid, executed.get());
+    found->second.threads.emplace(record.pid, record.time);
+    create_thread(place, record.pid, record.pid);
   }
   process& caller = found->second;
   if (caller.running != executed) {
@@ -187,6 +191,13 @@ void process_tracker::exit(const linux_record& record) {
   }
   owner.threads.erase(record.tid);
   exit_thread(place_of(record), record.pid, record.tid);
+}
+
+void process_tracker::count_name(const program& executed) {
+  if (executed.command_line)
+    ++statistics_.command_lines_read;
+  else
+    ++statistics_.command_lines_gone;
 }
 
 void process_tracker::create(const activity_place& place, int32_t pid, int32_t parent_pid, const program* running) {

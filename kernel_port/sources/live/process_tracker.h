@@ -49,6 +49,7 @@ class process_tracker {
   void map(const linux_record& record);
   void exit(const linux_record& record);
 
+  void count_name(const program& executed);
   void create(const activity_place& place, int32_t pid, int32_t parent_pid, const program* running);
   void end(const activity_place& place, process_map::iterator found);
   void compare_threads(process_map::iterator known, const snapshot_process& now, uint64_t begin, uint32_t cpu);

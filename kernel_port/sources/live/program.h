@@ -15,6 +15,7 @@ struct program {
     none,    // nobody asks: a kernel thread, or a program from the snapshot
   };
   int32_t pid = 0;         // who called exec
+  int32_t parent_pid = 0;  // as /proc shows it, where its command line was asked for; 0: not known
   uint64_t exec_time = 0;  // CLOCK_MONOTONIC
   bool image_known = false;  // image_path is final, with a path or without
   std::optional<std::string> image_path;

@@ -40,8 +40,9 @@ std::vector<std::string> source_statistics::summary() const {
       "path: {}",
       command_lines_read, command_lines_gone, command_lines_inherited, image_paths_missing));
   lines.push_back(fmt::format(
-      "linux is not NT: {} forks without exec ({} after waiting), {} programs replaced by exec in a running process",
-      forks_without_exec, forks_timed_out, replaced_programs));
+      "linux is not NT: {} forks without exec ({} after waiting), {} programs replaced by exec in a running process, {} "
+      "processes first seen at their exec",
+      forks_without_exec, forks_timed_out, replaced_programs, found_by_exec));
   lines.push_back(fmt::format(
       "left out: {} mappings without a file, {} tasks of other namespaces, {} records of unknown tasks, {} covered by the "
       "snapshot, {} after the stop",

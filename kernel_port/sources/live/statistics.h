@@ -38,6 +38,8 @@ struct source_statistics {
   uint64_t forks_timed_out = 0;         // of these: neither exec nor anything else within the window
   uint64_t replaced_programs = 0;       // an exec in a process already raised
 
+  uint64_t found_by_exec = 0;           // processes raised at their exec: their fork had no record
+
   // Left out.
   uint64_t anonymous_mappings = 0;      // executable, without a file: //anon, [vdso], [heap]
   uint64_t outside_namespace = 0;       // tasks of pid namespaces that this process does not see
