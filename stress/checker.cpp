@@ -120,12 +120,18 @@ void checker::check_loss(const view_of_record& record) {
   }
   if (sum != loss.events) broken("R4", record.cpu, "a LOSS record of {} events; its entries say {}", loss.events, sum);
   cpu.announced_bytes += loss.bytes;
+  cpu.loss_end[record.lane] = record.position + record_stride(record.length);
+  cpu.loss_time[record.lane] = record.time;
   cpu.last_time = record.time;
   cpu.last_lane = record.lane;
 }
 
 void checker::check_event_record(const view_of_record& record) {
   cpu_state& cpu = cpus_[record.cpu];
+  if (cpu.loss_end[record.lane] == record.position && cpu.loss_time[record.lane] != record.time) {
+    broken("R4", record.cpu, "the LOSS record before an event of time {} has time {}", record.time,
+           cpu.loss_time[record.lane]);
+  }
   if (!record.late) {
     cpu.last_time = record.time;
     cpu.last_lane = record.lane;

@@ -63,6 +63,8 @@ class checker {
     uint64_t section_announced = 0;
     uint64_t free_announced = 0;
     uint64_t announced_bytes = 0;
+    uint64_t loss_end[lanes_per_cpu] = {};   // where the last LOSS record of the lane ended, and its time
+    uint64_t loss_time[lanes_per_cpu] = {};
     brief history[24] = {};
     uint32_t history_count = 0;
   };
