@@ -5,9 +5,11 @@ Each fault replaces one piece of text in one header of a copy of pipeline/; the 
 copy and must fail. The same tests are first built against the headers as they are and must pass. A fault that survives, no
 longer applies or no longer compiles is an error: exit status 1.
 
-    mutate.py             all faults
-    mutate.py --quick     one for each of ring, ledger, reader, merge and wake
-    mutate.py WORD ...    those whose names contain a WORD
+    mutate.py                  all faults
+    mutate.py --quick          one for each of ring, ledger, reader, merge and wake
+    mutate.py WORD ...         those whose names contain a WORD
+    mutate.py --reference      each fault also under tests/reference: does it disagree, and how short is the shortest case
+    mutate.py --page           all faults, with the reference, into docs/proof-faults.md
 """
 import argparse
 import concurrent.futures
@@ -21,6 +23,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+REFERENCE_CASES = 3000
 
 
 @dataclasses.dataclass
@@ -219,6 +222,32 @@ class Workshop:
     def run(command):
         subprocess.run(command, check=True, capture_output=True, text=True)
 
+    def prepare_reference(self):
+        """What of the reference test does not depend on pipeline/."""
+        self.reference_objects = []
+        for name in ("reference_test", "operations", "model"):
+            target = self.scratch / f"{name}.o"
+            self.run([self.compiler, "-std=c++20", "-O1", "-w", "-I", ROOT, "-c", ROOT / f"tests/reference/{name}.cpp", "-o", target])
+            self.reference_objects.append(target)
+
+    def refer(self, directory):
+        """(True, where the pipeline disagrees with the model) or (False, "agrees")."""
+        program = directory / "reference_test"
+        self.run([self.compiler, *self.flags, "-I", directory, "-I", ROOT, ROOT / "tests/reference/side_by_side.cpp",
+                  *self.reference_objects, "-o", program, "-lrapidcheck"])
+        try:
+            done = subprocess.run([program, "--cases", str(REFERENCE_CASES)], capture_output=True, text=True,
+                                  errors="replace", timeout=120)
+        except subprocess.TimeoutExpired:
+            return True, "does not end"
+        if done.returncode == 0:
+            return False, "agrees"
+        found = re.search(r"^DISAGREEMENT in case (\d+) .*shrunk to (\d+) operations", done.stderr, re.M)
+        if found:
+            operations = "1 operation" if found.group(2) == "1" else f"{found.group(2)} operations"
+            return True, f"case {found.group(1)}, shrunk to {operations}"
+        return True, f"stopped by signal {-done.returncode}" if done.returncode < 0 else "fails"
+
     def test(self, directory, name):
         """Which test failed first; None if all passed. Raises CalledProcessError if it does not compile."""
         program = directory / name
@@ -238,35 +267,62 @@ class Workshop:
         return f"{started[-1] if started else '?'} (stopped by signal {-done.returncode})"
 
 
-def check(workshop, number, fault):
+def check(workshop, number, fault, reference):
+    """(killed, by which test, what the reference says)"""
     directory = workshop.scratch / str(number)
     shutil.copytree(ROOT / "pipeline", directory / "pipeline")
     header = directory / "pipeline" / fault.header
     text = header.read_text()
     if text.count(fault.old) != 1:
-        return False, f"DOES NOT APPLY: its text stands {text.count(fault.old)} times in {fault.header}"
+        return False, f"DOES NOT APPLY: its text stands {text.count(fault.old)} times in {fault.header}", ""
     header.write_text(text.replace(fault.old, fault.new))
     try:
         killer = workshop.test(directory, fault.test)
+        seen = workshop.refer(directory)[1] if reference else ""
     except subprocess.CalledProcessError as error:
-        return False, f"DOES NOT COMPILE\n{error.stderr}"
+        return False, f"DOES NOT COMPILE\n{error.stderr}", ""
     shutil.rmtree(directory)
-    return (True, killer) if killer else (False, f"SURVIVED {fault.test}_test.cpp")
+    return (True, killer, seen) if killer else (False, f"SURVIVED {fault.test}_test.cpp", seen)
+
+
+def page(results):
+    """The table as a page of docs/."""
+    killed = sum(done[0] for _, done in results)
+    disagreed = sum(done[2] != "agrees" for _, done in results)
+    lines = ["# Faults made by hand, and the tests that notice them", "",
+             "Made by `tests/pipeline/mutate.py --page`; not edited by hand. Each line is one change to one header of `pipeline/`;",
+             "*noticed by* is the first test that fails in a build with it. *Reference* is the same build under",
+             f"`tests/reference` ({REFERENCE_CASES} random cases, seed 1): in which case it first disagrees with the model of plain queues, and",
+             "how short the case becomes by shrinking. The reference runs in one thread: what takes a second one, a hostile client or",
+             "a damaged region is not for it to see (*agrees*).", "",
+             f"{killed} of {len(results)} faults were noticed by the test named; {disagreed} of them by the reference as well.", "",
+             "| breaks | fault | header | noticed by | reference |", "|---|---|---|---|---|"]
+    for fault, (_, how, seen) in results:
+        breaks, colon, what = fault.name.partition(": ")
+        if not colon:
+            breaks, what = "format", fault.name
+        lines.append(f"| {breaks} | {what} | {fault.header} | {how.splitlines()[0]} | {seen} |")
+    return "\n".join(lines) + "\n"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--reference", action="store_true")
+    parser.add_argument("--page", action="store_true")
     parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
+    if options.page and (options.quick or options.words):
+        parser.error("the page shows all faults")
+    reference = options.reference or options.page
     faults = [fault for fault in FAULTS if (fault.quick or not options.quick) and
               (not options.words or any(word in fault.name for word in options.words))]
     if not faults:
         parser.error("no fault has such a name")
 
-    survivors = 0
+    results = []
     with tempfile.TemporaryDirectory() as directory, \
          concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         workshop = Workshop(options.compiler, pathlib.Path(directory))
@@ -277,12 +333,20 @@ def main():
             if failed:
                 print(f"{test}_test.cpp fails without any fault: {failed}")
                 return 1
+        if reference:
+            workshop.prepare_reference()
+            if workshop.refer(whole)[0]:
+                print("the reference disagrees without any fault")
+                return 1
         width = max(len(fault.name) for fault in faults)
-        for fault, (killed, how) in zip(faults, pool.map(lambda each: check(workshop, *each), enumerate(faults))):
-            print(f"{fault.header:14} {fault.name:{width}}  {how}", flush=True)
-            survivors += not killed
-    print(f"{len(faults) - survivors} of {len(faults)} faults were noticed")
-    return 1 if survivors else 0
+        for fault, done in zip(faults, pool.map(lambda each: check(workshop, *each, reference), enumerate(faults))):
+            print(f"{fault.header:14} {fault.name:{width}}  {done[1]}" + (f"; reference: {done[2]}" if done[2] else ""), flush=True)
+            results.append((fault, done))
+    killed = sum(done[0] for _, done in results)
+    print(f"{killed} of {len(results)} faults were noticed")
+    if options.page:
+        (ROOT / "docs/proof-faults.md").write_text(page(results))
+    return 0 if killed == len(results) else 1
 
 
 if __name__ == "__main__":
