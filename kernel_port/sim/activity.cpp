@@ -41,6 +41,7 @@ attachment::attachment(machine::implementation& machine, uint32_t cpu, uint32_t 
   thread.random = 0;
   thread.paged_in = false;
   thread.notify_depth = 0;
+  thread.registry_active = nullptr;
   move_to_processor(thread, cpu);
   allow_paged_memory();
   thread.irql = PASSIVE_LEVEL;

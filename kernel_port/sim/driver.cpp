@@ -66,6 +66,7 @@ void require_nothing_left(driver_record& driver, const char* when) {
     if (const void* routine = registry->find_of(&driver))
       unloaded_with(routine, "a registered notify routine");
   }
+  if (const void* routine = machine.registry.find_of(&driver)) unloaded_with(routine, "a registered registry callback");
   if (const KTIMER* timer = machine.timers.find_of(&driver)) {
     stop(bug::TIMER_OR_DPC_INVALID, 0, as_argument(timer), 0, 0,
          "Driver %s %s with a timer that is still set.", driver.name.c_str(), when);
@@ -86,6 +87,10 @@ void require_nothing_left(driver_record& driver, const char* when) {
          pool.blocks + items, "Driver %s %s with %lu pool blocks (%lu bytes) and %lu work items not freed.",
          driver.name.c_str(), when, pool.blocks, pool.bytes, items);
   }
+  if (const uint64_t names = machine.key_names.count_of(&driver); names != 0) {
+    stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x62, as_argument(driver.name.c_str()), 0, names,
+         "Driver %s %s with %lu key names of CmCallbackGetKeyObjectIDEx not released.", driver.name.c_str(), when, names);
+  }
   machine.devices.links_left(driver);
 }
 
@@ -96,6 +101,7 @@ NTSTATUS machine::load_driver(std::string_view name, PDRIVER_INITIALIZE entry) {
   const borrowed_thread system(state, system_pid);
   driver_record* driver = state.devices.add_driver(name);
   driver->object->DriverInit = entry;
+  state.tree.imply(std::u16string(services_key) + driver->service_name);
   NTSTATUS status;
   {
     const paged_string path(u"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\" +

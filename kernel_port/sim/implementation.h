@@ -14,6 +14,8 @@
 #include "kernel_port/sim/object.h"
 #include "kernel_port/sim/pool.h"
 #include "kernel_port/sim/process.h"
+#include "kernel_port/sim/registry_callbacks.h"
+#include "kernel_port/sim/registry_tree.h"
 #include "kernel_port/sim/timer.h"
 #include "kernel_port/sim/work_item.h"
 
@@ -41,6 +43,9 @@ class machine::implementation {
   process_table processes;
   handle_table handles;
   notify_registries notify;
+  registry_tree tree;
+  registry_callbacks registry;
+  given_key_names key_names;
   pool_table pool;
   timer_queue timers;
   system_threads threads;

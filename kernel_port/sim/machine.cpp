@@ -9,6 +9,7 @@
 #include "kernel_port/sim/irql.h"
 #include "kernel_port/sim/paged_memory.h"
 #include "kernel_port/sim/suspension.h"
+#include "kernel_port/sim/user_memory.h"
 
 namespace sluice::sim {
 namespace {
@@ -44,6 +45,11 @@ machine::implementation::implementation(const machine_options& given) : options(
   processes.add_process(0, 0, false, false);           // the idle process
   processes.add_process(system_pid, 0, false, false);  // System
   PsInitialSystemProcess = processes.reference_process(system_pid);
+  for (const service_parameter& parameter : options.service_parameters) {
+    const auto* const bytes = reinterpret_cast<const uint8_t*>(&parameter.value);
+    tree.set(std::u16string(services_key) + parameter.driver + u"\\Parameters", parameter.name, REG_DWORD,
+             {bytes, sizeof parameter.value});
+  }
 }
 
 machine::implementation::~implementation() {
@@ -96,6 +102,7 @@ machine::machine(const machine_options& options) {
   the_scheduler.start(options.seed);
   install_request_signal();
   start_paged_memory(options.check_paged_access);
+  start_user_memory();
   implementation_ = std::make_unique<implementation>(options);
   the_current_implementation.store(implementation_.get(), std::memory_order_release);
   the_current.store(this, std::memory_order_release);
@@ -113,6 +120,10 @@ machine::~machine() {
            as_argument(routine), 0, "The machine was switched off with a notify routine registered.");
     }
   }
+  if (const void* routine = state.registry.find_of(nullptr, true)) {
+    stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(routine), 0,
+         as_argument(routine), 0, "The machine was switched off with a registry callback registered.");
+  }
   if (const KTIMER* timer = state.timers.find_of(nullptr, true)) {
     stop(bug::TIMER_OR_DPC_INVALID, 0, as_argument(timer), 0, 0,
          "The machine was switched off with a timer set.");
@@ -125,6 +136,10 @@ machine::~machine() {
     state.pool.print(nullptr, true);
     stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x62, 0, 0, pool.blocks,
          "The machine was switched off with %lu pool blocks (%lu bytes) not freed.", pool.blocks, pool.bytes);
+  }
+  if (const uint64_t names = state.key_names.count_of(nullptr, true); names != 0) {
+    stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x62, 0, 0, names,
+         "The machine was switched off with %lu key names not released.", names);
   }
   state.work.stop();
   state.timers.stop();
@@ -141,6 +156,7 @@ machine::~machine() {
   implementation_->pool.drain();
   the_current_implementation.store(nullptr);
   implementation_.reset();
+  stop_user_memory();
   stop_paged_memory();
 }
 
@@ -176,7 +192,8 @@ machine::usage machine::in_use() const {
           pool.bytes,
           threads,
           state.timers.count(),
-          state.notify.process.count() + state.notify.thread.count() + state.notify.image.count(),
+          state.notify.process.count() + state.notify.thread.count() + state.notify.image.count() +
+              state.registry.count(),
           state.devices.device_count(),
           state.devices.link_count()};
 }

@@ -167,6 +167,9 @@ void load_image(const image_loading& loading);
 // raise.
 struct raised_counts {
   uint64_t process_create, process_exit, thread_create, thread_exit, image_load;
+  // Operations that a registry callback was asked about before they happened.
+  uint64_t registry_create_key, registry_open_key, registry_set_value, registry_delete_key, registry_delete_value,
+      registry_rename_key;
 };
 raised_counts raised();
 
@@ -203,3 +206,5 @@ class file {
                             uint64_t argument3, uint64_t argument4, const char* why);
 
 }  // namespace sluice::sim
+
+#include "kernel_port/sim/registry.h"  // what processes do to the registry

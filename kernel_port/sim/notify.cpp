@@ -1,8 +1,8 @@
 #include "kernel_port/sim/notify.h"
 
 #include "kernel_port/sim/attachment.h"
+#include "kernel_port/sim/callback_call.h"
 #include "kernel_port/sim/implementation.h"
-#include "kernel_port/sim/irql.h"
 #include "kernel_port/sim/paged_memory.h"
 #include "kernel_port/sim/system_routine.h"
 
@@ -14,23 +14,6 @@ enum form : uint32_t { plain, ex, ex2 };
 HANDLE id(uint32_t value) {
   return reinterpret_cast<HANDLE>(static_cast<uintptr_t>(value));
 }
-
-// The calling thread is inside this routine: what removal from inside is recognized by.
-class inside_routine {
- public:
-  explicit inside_routine(notify_slot& slot) : thread_(self()) {
-    constexpr uint32_t deepest = sizeof(thread_.notify_active) / sizeof(thread_.notify_active[0]);
-    if (thread_.notify_depth == deepest)
-      misuse("notify routines raised one another more than %u deep", deepest);
-    thread_.notify_active[thread_.notify_depth++] = &slot;
-  }
-  ~inside_routine() { thread_.notify_depth -= 1; }
-  inside_routine(const inside_routine&) = delete;
-  inside_routine& operator=(const inside_routine&) = delete;
-
- private:
-  thread_state& thread_;
-};
 
 // Normal kernel APCs off, as NT has them around process and image routines.
 class critical_region {
@@ -60,14 +43,6 @@ class named_file {
  private:
   PFILE_OBJECT file_;
 };
-
-template <class Call>
-void call_routine(notify_slot& slot, void* routine, const char* what, Call&& call) {
-  the_scheduler.point(point_kind::callback);
-  inside_routine inside(slot);
-  driver_call checked(slot.driver, routine, what);
-  call();
-}
 
 }  // namespace
 
@@ -198,17 +173,6 @@ void notify_registries::process_exited(PEPROCESS object) {
 
 namespace {
 
-// Thread routines come at PASSIVE_LEVEL or, as the documentation warns, at APC_LEVEL; the seed chooses.
-template <class Body>
-void at_allowed_irql(Body&& body) {
-  if (the_scheduler.chance(4)) {
-    const raised_irql raised(APC_LEVEL);
-    body();
-  } else {
-    body();
-  }
-}
-
 bool wants_thread(const notify_slot& slot, PETHREAD thread) {
   if (slot.form == plain) return !thread->process->subsystem;
   if (slot.flags == PsCreateThreadNotifyNonSystem) return !thread->system && !thread->process->subsystem;
@@ -275,7 +239,14 @@ void notify_registries::image_loaded(const image_loading& loading) {
 }
 
 raised_counts notify_registries::raised() const {
-  return {process_create_, process_exit_, thread_create_, thread_exit_, image_load_};
+  raised_counts counts{};
+  counts.process_create = process_create_;
+  counts.process_exit = process_exit_;
+  counts.thread_create = thread_create_;
+  counts.thread_exit = thread_exit_;
+  counts.image_load = image_load_;
+  the_machine().registry.add_to(counts);
+  return counts;
 }
 
 namespace {

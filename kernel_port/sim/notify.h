@@ -46,8 +46,10 @@ class notify_registry {
   // A routine of this driver that is still registered (any driver's if `any`); null if there is none.
   const void* find_of(const driver_record* driver, bool any = false);
 
+  // One call into a slot is over; the last one wakes who waits to remove it.
+  static void leave(notify_slot& slot);
+
  private:
-  void leave(notify_slot& slot);
 
   internal_mutex mutex_;
   std::array<notify_slot, maximum> slots_;

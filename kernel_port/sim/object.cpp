@@ -5,6 +5,7 @@
 #include "kernel_port/sim/check.h"
 #include "kernel_port/sim/implementation.h"
 #include "kernel_port/sim/process.h"
+#include "kernel_port/sim/registry_operations.h"
 
 namespace sluice::sim {
 
@@ -85,6 +86,7 @@ bool handle_table::close(HANDLE handle) {
     object = found->second.object;
     entries.erase(found);
   }
+  if (header_of(object)->type == &key_object_type) tell_key_closing(static_cast<key_object*>(object));
   dereference_object(object);
   return true;
 }

@@ -13,6 +13,7 @@
 #include "kernel_port/sim/processor.h"
 #include "kernel_port/sim/sanitizers.h"
 #include "kernel_port/sim/time.h"
+#include "kernel_port/sim/user_memory.h"
 
 namespace sluice::sim {
 namespace {
@@ -82,6 +83,12 @@ void on_fault(int signal, siginfo_t* info, void* context) {
       misuse("paged memory was touched by a host thread that holds no activity");
     }
 #endif
+  }
+  if (is_user_address(info->si_addr) && thread.irql != irql_unattached) {
+    const auto& registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+    stop(bug::SYSTEM_SERVICE_EXCEPTION, static_cast<uint32_t>(STATUS_ACCESS_VIOLATION),
+         static_cast<uint64_t>(registers[REG_RIP]), reinterpret_cast<uint64_t>(info->si_addr), 0,
+         "Memory of a process was touched without a handler for exceptions; the process may unmap it at any time.");
   }
   // Not ours: as if we were not here.
   const struct sigaction& previous = the_arena.previous;

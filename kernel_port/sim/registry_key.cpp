@@ -1,109 +1,201 @@
-// The registry as far as a driver reads its own parameters from it.
-#include <algorithm>
+// Keys as drivers use them: handles (Zw*), and what a callback may ask about a key object (Cm*).
 #include <string>
 
 #include "kernel_port/sim/check.h"
 #include "kernel_port/sim/implementation.h"
-#include "kernel_port/sim/object.h"
+#include "kernel_port/sim/registry_callbacks.h"
+#include "kernel_port/sim/registry_operations.h"
+#include "kernel_port/sim/system_routine.h"
 
 namespace sluice::sim {
 namespace {
 
-struct key_object {
-  std::u16string* path;  // folded to lower case
+std::u16string text_of(PCUNICODE_STRING string) {
+  if (string == nullptr || string->Length == 0) return {};
+  return std::u16string(reinterpret_cast<const char16_t*>(string->Buffer), string->Length / sizeof(WCHAR));
+}
+
+NTSTATUS open(PHANDLE handle, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes, bool create, PULONG disposition) {
+  *handle = nullptr;
+  key_opening opening;
+  opening.create = create;
+  opening.name = text_of(attributes->ObjectName);
+  opening.desired_access = access;
+  if (attributes->RootDirectory != nullptr) {
+    NTSTATUS status;
+    opening.root = reference_key(attributes->RootDirectory, status);
+    if (opening.root == nullptr) return status;
+  }
+  key_object* opened = nullptr;
+  ULONG how = 0;
+  const NTSTATUS status = open_key_object(opening, opened, how);
+  if (opening.root != nullptr) dereference_object(opening.root);
+  if (opened == nullptr) return status;
+  if (disposition != nullptr) *disposition = how;
+  *handle = the_machine().handles.insert(opened);
+  dereference_object(opened);
+  return status;
+}
+
+template <class Body>
+NTSTATUS with_key(HANDLE handle, const char* function, Body&& body) {
+  require_irql_at_most(PASSIVE_LEVEL, function);
+  NTSTATUS status;
+  key_object* const key = reference_key(handle, status);
+  if (key == nullptr) return status;
+  status = body(*key);
+  dereference_object(key);
+  return status;
+}
+
+key_object& require_key_object(PVOID object, const char* function) {
+  if (object == invalid_key_object()) {
+    stop(bug::PAGE_FAULT_IN_NONPAGED_AREA, as_argument(object), 0, 0, 2,
+         "%s with the Object of a create or open that did not end with STATUS_SUCCESS: it is undefined.", function);
+  }
+  if (header_of(object)->magic != object_magic || header_of(object)->type != &key_object_type) {
+    stop(bug::REFERENCE_BY_POINTER, as_argument(object), 0, 0, 0, "%s with an object that is no key.", function);
+  }
+  return *static_cast<key_object*>(object);
+}
+
+ULONG_PTR identifier_of(const key_object& key) {
+  return std::hash<std::u16string>()(key.path) | 1;
+}
+
+// A name given out by CmCallbackGetKeyObjectIDEx, until it is released.
+struct given_name {
+  UNICODE_STRING string;  // first: the pointer that drivers hold
+  paged_string text;
+  explicit given_name(const std::u16string& path) : string{}, text(path) { string = *text.get(); }
 };
 
-void destroy_key(void* body) {
-  delete static_cast<key_object*>(body)->path;
-}
-
-_OBJECT_TYPE key_object_type{"Key", destroy_key};
-
-// ASCII only: service and value names are.
-std::u16string folded(std::u16string_view text) {
-  std::u16string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](char16_t unit) {
-    return unit >= u'A' && unit <= u'Z' ? char16_t(unit - u'A' + u'a') : unit;
-  });
-  return result;
-}
-
-std::u16string folded(PUNICODE_STRING string) {
-  return folded(std::u16string_view(string->Buffer, string->Length / sizeof(WCHAR)));
-}
-
-constexpr std::u16string_view services = u"\\registry\\machine\\system\\currentcontrolset\\services\\";
-constexpr std::u16string_view parameters = u"\\parameters";
-
-bool key_exists(const std::u16string& path) {
-  if (!path.starts_with(services)) return false;
-  const std::u16string_view rest = std::u16string_view(path).substr(services.size());
-  if (rest.empty()) return false;
-  if (rest.find(u'\\') == std::u16string_view::npos) return true;
-  return std::ranges::any_of(machine::current().options().service_parameters,
-                             [&](const service_parameter& parameter) {
-                               return rest == folded(parameter.driver) + std::u16string(parameters);
-                             });
-}
-
 }  // namespace
+
+namespace late {
+
+NTSTATUS CmRegisterCallbackEx(PEX_CALLBACK_FUNCTION Function, PCUNICODE_STRING Altitude, PVOID Driver, PVOID Context,
+                              PLARGE_INTEGER Cookie, PVOID) {
+  require_irql_at_most(APC_LEVEL, "CmRegisterCallbackEx");
+  if (Altitude == nullptr || Driver == nullptr) return STATUS_INVALID_PARAMETER;
+  return the_machine().registry.add(Function, Context, Altitude, Cookie);
+}
+
+NTSTATUS CmCallbackGetKeyObjectID(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PTR ObjectID,
+                                  PCUNICODE_STRING* ObjectName) {
+  require_irql_at_most(APC_LEVEL, "CmCallbackGetKeyObjectID");
+  key_object& key = require_key_object(Object, "CmCallbackGetKeyObjectID");
+  if (!the_machine().registry.knows(Cookie->QuadPart)) return STATUS_INVALID_PARAMETER;
+  internal_lock lock(key.mutex);
+  if (ObjectID != nullptr) *ObjectID = identifier_of(key);
+  if (ObjectName != nullptr) {
+    if (key.name == nullptr) key.name = std::make_unique<paged_string>(key.path);
+    *ObjectName = key.name->get();
+  }
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PTR ObjectID,
+                                    PCUNICODE_STRING* ObjectName, ULONG Flags) {
+  require_irql_at_most(APC_LEVEL, "CmCallbackGetKeyObjectIDEx");
+  key_object& key = require_key_object(Object, "CmCallbackGetKeyObjectIDEx");
+  if (Flags != 0 || !the_machine().registry.knows(Cookie->QuadPart)) return STATUS_INVALID_PARAMETER;
+  internal_lock lock(key.mutex);
+  if (ObjectID != nullptr) *ObjectID = identifier_of(key);
+  if (ObjectName == nullptr) return STATUS_SUCCESS;
+  *ObjectName = nullptr;
+  if (the_machine().fails(machine::failure::pool_allocation)) return STATUS_INSUFFICIENT_RESOURCES;
+  auto* const name = new given_name(key.path);
+  the_machine().key_names.gave(name, self().driver);
+  *ObjectName = &name->string;
+  return STATUS_SUCCESS;
+}
+
+VOID CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING ObjectName) {
+  require_irql_at_most(APC_LEVEL, "CmCallbackReleaseKeyObjectIDEx");
+  if (!the_machine().key_names.took_back(ObjectName)) {
+    stop(bug::BAD_POOL_CALLER, 0x46, as_argument(ObjectName), 0, 0,
+         "CmCallbackReleaseKeyObjectIDEx of a name that was not given out, or was released already.");
+  }
+  delete reinterpret_cast<const given_name*>(ObjectName);
+}
+
+}  // namespace late
 }  // namespace sluice::sim
 
 using namespace sluice::sim;
 
 extern "C" {
 
-NTSTATUS ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK, POBJECT_ATTRIBUTES ObjectAttributes) {
-  require_irql_at_most(PASSIVE_LEVEL, "ZwOpenKey");
-  *KeyHandle = nullptr;
-  std::u16string path;
-  if (ObjectAttributes->RootDirectory != nullptr) {
-    void* const root = the_machine().handles.reference(ObjectAttributes->RootDirectory);
-    if (root == nullptr) return STATUS_INVALID_HANDLE;
-    const bool is_key = header_of(root)->type == &key_object_type;
-    if (is_key) path = *static_cast<key_object*>(root)->path + u"\\";
-    dereference_object(root);
-    if (!is_key) return STATUS_OBJECT_TYPE_MISMATCH;
-  }
-  path += folded(ObjectAttributes->ObjectName);
-  if (!key_exists(path)) return STATUS_OBJECT_NAME_NOT_FOUND;
-  key_object* const key = create_object<key_object>(key_object_type);
-  key->path = new std::u16string(std::move(path));
-  *KeyHandle = the_machine().handles.insert(key);
-  dereference_object(key);
+NTSTATUS CmRegisterCallback(PEX_CALLBACK_FUNCTION Function, PVOID Context, PLARGE_INTEGER Cookie) {
+  require_irql_at_most(APC_LEVEL, "CmRegisterCallback");
+  return the_machine().registry.add(Function, Context, nullptr, Cookie);
+}
+
+NTSTATUS CmUnRegisterCallback(LARGE_INTEGER Cookie) {
+  require_irql_at_most(APC_LEVEL, "CmUnRegisterCallback");
+  return the_machine().registry.remove(Cookie.QuadPart);
+}
+
+NTSTATUS ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo, ULONG Length, PULONG ReturnLength) {
+  require_irql_at_most(PASSIVE_LEVEL, "ObQueryNameString");
+  const key_object& key = require_key_object(Object, "ObQueryNameString");
+  const auto bytes = static_cast<USHORT>(std::min<size_t>(key.path.size() * sizeof(WCHAR), 0xfffc));
+  *ReturnLength = static_cast<ULONG>(sizeof(OBJECT_NAME_INFORMATION) + bytes + sizeof(WCHAR));
+  if (Length < *ReturnLength) return STATUS_INFO_LENGTH_MISMATCH;
+  ObjectNameInfo->Name = {bytes, static_cast<USHORT>(bytes + sizeof(WCHAR)),
+                          reinterpret_cast<PWCH>(ObjectNameInfo + 1)};
+  memcpy(ObjectNameInfo->Name.Buffer, key.path.data(), bytes);
+  ObjectNameInfo->Name.Buffer[bytes / sizeof(WCHAR)] = 0;
   return STATUS_SUCCESS;
+}
+
+NTSTATUS ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes, ULONG,
+                     PUNICODE_STRING, ULONG, PULONG Disposition) {
+  require_irql_at_most(PASSIVE_LEVEL, "ZwCreateKey");
+  return open(KeyHandle, DesiredAccess, ObjectAttributes, true, Disposition);
+}
+
+NTSTATUS ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes) {
+  require_irql_at_most(PASSIVE_LEVEL, "ZwOpenKey");
+  return open(KeyHandle, DesiredAccess, ObjectAttributes, false, nullptr);
+}
+
+NTSTATUS ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG, ULONG Type, PVOID Data, ULONG DataSize) {
+  return with_key(KeyHandle, "ZwSetValueKey", [&](key_object& key) {
+    return set_key_value(key, text_of(ValueName), Type, Data, DataSize, {});
+  });
+}
+
+NTSTATUS ZwDeleteValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName) {
+  return with_key(KeyHandle, "ZwDeleteValueKey",
+                  [&](key_object& key) { return delete_key_value(key, text_of(ValueName), {}); });
+}
+
+NTSTATUS ZwDeleteKey(HANDLE KeyHandle) {
+  return with_key(KeyHandle, "ZwDeleteKey", [&](key_object& key) { return delete_key_object(key, {}); });
 }
 
 NTSTATUS ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
                          KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
                          ULONG Length, PULONG ResultLength) {
-  require_irql_at_most(PASSIVE_LEVEL, "ZwQueryValueKey");
   if (KeyValueInformationClass != KeyValuePartialInformation) return STATUS_INVALID_PARAMETER;
-  void* const key = the_machine().handles.reference(KeyHandle);
-  if (key == nullptr) return STATUS_INVALID_HANDLE;
-  if (header_of(key)->type != &key_object_type) {
-    dereference_object(key);
-    return STATUS_OBJECT_TYPE_MISMATCH;
-  }
-  const std::u16string path = *static_cast<key_object*>(key)->path;
-  dereference_object(key);
-
-  const std::u16string name = folded(ValueName);
-  for (const service_parameter& parameter : machine::current().options().service_parameters) {
-    if (path != std::u16string(services) + folded(parameter.driver) + std::u16string(parameters)) continue;
-    if (name != folded(parameter.name)) continue;
+  return with_key(KeyHandle, "ZwQueryValueKey", [&](key_object& key) -> NTSTATUS {
+    registry_tree::value found;
+    const NTSTATUS status = query_key_value(key, text_of(ValueName), found, {});
+    if (status != STATUS_SUCCESS) return status;
     constexpr ULONG fixed = offsetof(KEY_VALUE_PARTIAL_INFORMATION, Data);
-    *ResultLength = fixed + sizeof(ULONG);
+    const auto bytes = static_cast<ULONG>(found.data.size());
+    *ResultLength = fixed + bytes;
     if (Length < fixed) return STATUS_BUFFER_TOO_SMALL;
     auto* const information = static_cast<PKEY_VALUE_PARTIAL_INFORMATION>(KeyValueInformation);
     information->TitleIndex = 0;
-    information->Type = REG_DWORD;
-    information->DataLength = sizeof(ULONG);
-    if (Length < fixed + sizeof(ULONG)) return STATUS_BUFFER_OVERFLOW;
-    memcpy(information->Data, &parameter.value, sizeof(ULONG));
+    information->Type = found.type;
+    information->DataLength = bytes;
+    if (Length < fixed + bytes) return STATUS_BUFFER_OVERFLOW;
+    memcpy(information->Data, found.data.data(), bytes);
     return STATUS_SUCCESS;
-  }
-  return STATUS_OBJECT_NAME_NOT_FOUND;
+  });
 }
 
 }  // extern "C"

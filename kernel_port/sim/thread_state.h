@@ -14,6 +14,7 @@ namespace sluice::sim {
 struct processor;
 struct driver_record;
 struct notify_slot;
+struct registry_callback;
 struct host_thread;
 
 // The IRQL of a host thread that holds no activity: no kernel code may run on it.
@@ -37,6 +38,7 @@ struct thread_state {
   uint64_t random = 0;  // the scheduler's, when it perturbs
   uint32_t notify_depth = 0;
   notify_slot* notify_active[8] = {};  // routines this thread is inside of
+  const registry_callback* registry_active = nullptr;  // the innermost registry callback this thread is inside of
   void* termination = nullptr;         // jmp_buf of a system thread
   NTSTATUS exit_status = 0;
 };

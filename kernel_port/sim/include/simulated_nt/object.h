@@ -46,6 +46,11 @@ typedef struct _OBJECT_HANDLE_INFORMATION {
 
 typedef struct _ACCESS_STATE* PACCESS_STATE;
 
+// The name stands behind the structure.
+typedef struct _OBJECT_NAME_INFORMATION {
+  UNICODE_STRING Name;
+} OBJECT_NAME_INFORMATION, *POBJECT_NAME_INFORMATION;
+
 #define InitializeObjectAttributes(attributes, name, flags, root, descriptor) \
   do {                                                                        \
     (attributes)->Length = sizeof(OBJECT_ATTRIBUTES);                         \
@@ -80,6 +85,8 @@ LONG_PTR ObfDereferenceObject(PVOID Object);
 #define ObReferenceObject(object) ObfReferenceObject(object)
 #define ObDereferenceObject(object) ObfDereferenceObject(object)
 VOID ObDereferenceObjectDeferDelete(PVOID Object);
+// Keys only. STATUS_INFO_LENGTH_MISMATCH: too short; ReturnLength says what it takes. PASSIVE.
+NTSTATUS ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo, ULONG Length, PULONG ReturnLength);
 NTSTATUS ZwClose(HANDLE Handle);
 
 EXTERN_C_END
