@@ -1,12 +1,11 @@
-// What an event costs the consumer: merging 1, 8, 64 and 256 rings that hold the same number of events in all, spread at
+// What an event costs the consumer: merging 1 to 256 rings that hold the same number of events in all, spread at
 // random or in runs, with a sink that copies each record into a buffer, beside the floor: the same copies from one ring
 // that is read in order without a merge.
-#include <benchmark/benchmark.h>
-
 #include <random>
 #include <vector>
 
-#include "bench/bench_support.h"
+#include "bench/suite.h"
+#include "bench/support.h"
 #include "pipeline/merge.h"
 
 namespace sluice::bench {
@@ -78,12 +77,6 @@ class filled_rings {
   std::vector<std::unique_ptr<cpu>> cpus_;
 };
 
-void count(benchmark::State& state) {
-  const double all = static_cast<double>(state.iterations()) * events;
-  state.counters["events/s"] = benchmark::Counter(all, benchmark::Counter::kIsRate);
-  state.counters["time/event"] = benchmark::Counter(all, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
-}
-
 void floor_read_and_copy(benchmark::State& state) {
   filled_rings rings(1);
   copying_sink sink;
@@ -99,29 +92,37 @@ void floor_read_and_copy(benchmark::State& state) {
     from.release();
     benchmark::ClobberMemory();
   }
-  count(state);
+  state.counters["events"] = events;
 }
 
-void merge_rings(benchmark::State& state) {
-  const uint32_t ring_count = static_cast<uint32_t>(state.range(0));
+void merge_rings(benchmark::State& state, uint32_t ring_count, uint32_t run) {
   filled_rings rings(ring_count);
   merge<native_seam, counting_clock, exact_order<no_barrier>> merged(rings.clock(), exact_order<no_barrier>());
   merged.attach(rings.readers.data(), rings.heads.data(), rings.nodes.data(), ring_count);
   copying_sink sink;
   for (auto _ : state) {
     state.PauseTiming();
-    if (!rings.fill(static_cast<uint32_t>(state.range(1)))) return state.SkipWithError("a ring was too small");
+    if (!rings.fill(run)) return state.SkipWithError("a ring was too small");
     state.ResumeTiming();
     const pass_result result = merged.pass(sink);
     merged.release();
     if (result.emitted != events) return state.SkipWithError("not every event was merged");
     benchmark::ClobberMemory();
   }
-  count(state);
+  state.counters["events"] = events;
 }
 
-BENCHMARK(floor_read_and_copy);
-BENCHMARK(merge_rings)->ArgNames({"rings", "run"})->ArgsProduct({{1, 8, 64, 256}, {1, 16}});
-
 }  // namespace
+
+void add_merge(const settings& with) {
+  const uint64_t fills = with.scale(5);
+  add("merge/floor/1", fills, floor_read_and_copy);
+  for (const uint32_t run : {1u, 16u}) {
+    for (const uint32_t rings : {1u, 4u, 16u, 64u, 256u}) {
+      add("merge/" + std::to_string(rings) + "/" + std::to_string(run), fills,
+          [=](auto& state) { merge_rings(state, rings, run); });
+    }
+  }
+}
+
 }  // namespace sluice::bench

@@ -1,89 +1,63 @@
 // What an event costs its CPU: write, and reserve with fill and commit, at 16, 64 and 200 bytes of payload, beside the
 // floor: one reading of the same clock, and a copy of the same bytes to the next place of a buffer as large as the ring.
-//
-// The ring never blocks the measurement: its consumer's position follows in steps of a quarter, as an honest consumer's
-// would; giving that room back (a walk over the headers) is part of what is measured. The section itself (raising to
-// DISPATCH_LEVEL) is not: it costs the same for whatever runs in it.
-#include <benchmark/benchmark.h>
-
+// The section itself (raising to DISPATCH_LEVEL) is not in here: bench/callback_bench.cpp has it.
 #include <vector>
 
-#include "bench/bench_support.h"
+#include "bench/suite.h"
+#include "bench/support.h"
 #include "pipeline/wake.h"
 
 namespace sluice::bench {
 namespace {
 
-using cpu = basic_cpu<monotonic_clock>;
-
-void count(benchmark::State& state) {
-  const double events = static_cast<double>(state.iterations());
-  state.counters["events/s"] = benchmark::Counter(events, benchmark::Counter::kIsRate);
-  state.counters["time/event"] = benchmark::Counter(events, benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+template <class clock>
+void clock_alone(benchmark::State& state) {
+  clock source;
+  for (auto _ : state) benchmark::DoNotOptimize(source.now());
 }
 
-// The consumer has read everything so far.
-class follower {
- public:
-  explicit follower(const lane& followed) : lane_(followed) {}
-  void follow() {
-    const uint32_t published = lane_.view.producer->published.load(memory_order::relaxed);
-    if (published - claimed_ < lane_.view.geometry.capacity / 4) return;
-    claimed_ = published;
-    lane_.view.consumer->consumed.store(claimed_, memory_order::release);
-  }
-
- private:
-  const lane& lane_;
-  uint32_t claimed_ = 0;
-};
-
-void floor_clock_and_copy(benchmark::State& state) {
-  const uint32_t length = static_cast<uint32_t>(state.range(0));
+template <class clock>
+void floor_clock_and_copy(benchmark::State& state, uint32_t length) {
   const uint32_t stride = record_stride(record_header_size + length);
   std::vector<uint8_t> payload(length, 7);
-  std::vector<uint8_t> buffer(main_geometry.capacity + main_geometry.max_record);
-  monotonic_clock clock;
+  std::vector<uint8_t> buffer(main_geometry.capacity + main_geometry.max_record, 1);
+  clock source;
   uint32_t position = 0;
   for (auto _ : state) {
     uint8_t* const to = buffer.data() + (position & (main_geometry.capacity - 1));
-    const uint64_t time = clock.now();
+    const uint64_t time = source.now();
     std::memcpy(to, &time, sizeof time);
     copy_bytes(to + record_header_size, payload.data(), length);
     benchmark::ClobberMemory();
     position += stride;
   }
-  count(state);
 }
 
-void write(benchmark::State& state) {
-  const uint32_t length = static_cast<uint32_t>(state.range(0));
+template <class clock>
+void write(benchmark::State& state, uint32_t length) {
   std::vector<uint8_t> payload(length, 7);
-  cpu on(monotonic_clock{}, 0);
+  basic_cpu<clock> on(clock{}, 0);
   wake_line<native_seam> wake;
-  follower consumer(on.main);
+  follower consumer(on.main.view);
   for (auto _ : state) {
-    const reserve_status status = on.rings.write(ordinary_type, 1, payload.data(), length);
-    if (status != reserve_status::ok) {
+    if (on.rings.write(ordinary_type, 1, payload.data(), length) != reserve_status::ok) [[unlikely]] {
       state.SkipWithError("an event was dropped");
       break;
     }
     benchmark::DoNotOptimize(wake.after_close());
     consumer.follow();
   }
-  count(state);
 }
 
-void reserve_fill_commit(benchmark::State& state) {
-  const uint32_t length = static_cast<uint32_t>(state.range(0));
+template <class clock>
+void reserve_fill_commit(benchmark::State& state, uint32_t length) {
   std::vector<uint8_t> payload(length, 7);
-  cpu on(monotonic_clock{}, 0);
+  basic_cpu<clock> on(clock{}, 0);
   wake_line<native_seam> wake;
-  follower consumer(on.main);
+  follower consumer(on.main.view);
   for (auto _ : state) {
     open_record<native_seam> open;
-    const reserve_status status = on.rings.reserve(ordinary_type, 1, length, open);
-    if (status != reserve_status::ok) {
+    if (on.rings.reserve(ordinary_type, 1, length, open) != reserve_status::ok) [[unlikely]] {
       state.SkipWithError("an event was dropped");
       break;
     }
@@ -92,12 +66,26 @@ void reserve_fill_commit(benchmark::State& state) {
     benchmark::DoNotOptimize(wake.after_close());
     consumer.follow();
   }
-  count(state);
 }
 
-BENCHMARK(floor_clock_and_copy)->ArgName("payload")->Arg(16)->Arg(64)->Arg(200);
-BENCHMARK(write)->ArgName("payload")->Arg(16)->Arg(64)->Arg(200);
-BENCHMARK(reserve_fill_commit)->ArgName("payload")->Arg(16)->Arg(64)->Arg(200);
+template <class clock>
+void add_with(const settings& with) {
+  const uint64_t events = with.scale(200000);
+  const std::string tail = std::string("/") + clock::name;
+  add("write/clock/0" + tail, events, clock_alone<clock>);
+  for (const uint32_t length : {16u, 64u, 200u}) {
+    const std::string name = "/" + std::to_string(length) + tail;
+    add("write/floor" + name, events, [length](auto& state) { floor_clock_and_copy<clock>(state, length); });
+    add("write/write" + name, events, [length](auto& state) { write<clock>(state, length); });
+    add("write/reserve" + name, events, [length](auto& state) { reserve_fill_commit<clock>(state, length); });
+  }
+}
 
 }  // namespace
+
+void add_write(const settings& with) {
+  add_with<monotonic_clock>(with);
+  add_with<counter_clock>(with);
+}
+
 }  // namespace sluice::bench

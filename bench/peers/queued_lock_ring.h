@@ -1,0 +1,82 @@
+// A design that drivers use: one ring of events for all processors behind a queued (MCS) spin lock, as with
+// KeAcquireInStackQueuedSpinLock. The producer stamps and copies under the lock, so that the ring is in order; the consumer
+// copies up to 64 events out under it, and looks at them afterwards. Our own rendering.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "bench/event.h"
+#include "bench/handover.h"
+
+namespace sluice::bench {
+
+class queued_spin_lock {
+ public:
+  struct place {
+    std::atomic<place*> next{nullptr};
+    std::atomic<bool> waiting{false};
+  };
+  void acquire(place& mine) {
+    mine.next.store(nullptr, std::memory_order_relaxed);
+    mine.waiting.store(true, std::memory_order_relaxed);
+    place* const before = last_.exchange(&mine, std::memory_order_acq_rel);
+    if (before == nullptr) return;
+    before->next.store(&mine, std::memory_order_release);
+    while (mine.waiting.load(std::memory_order_acquire)) relax(1);
+  }
+  void release(place& mine) {
+    place* next = mine.next.load(std::memory_order_acquire);
+    if (next == nullptr) {
+      place* expected = &mine;
+      if (last_.compare_exchange_strong(expected, nullptr, std::memory_order_acq_rel)) return;
+      while ((next = mine.next.load(std::memory_order_acquire)) == nullptr) relax(1);
+    }
+    next->waiting.store(false, std::memory_order_release);
+  }
+
+ private:
+  alignas(128) std::atomic<place*> last_{nullptr};
+};
+
+template <class of_clock>
+class queued_lock_ring {
+ public:
+  using clock = of_clock;
+  static std::string name() { return "queued_lock_ring"; }
+
+  void push(const event_payload& payload) {
+    for (;;) {
+      queued_spin_lock::place mine;
+      lock_.acquire(mine);
+      const bool room = written_ - taken_ < queue_events;
+      if (room) slots_[written_++ % queue_events] = {clock_.now(), payload};
+      lock_.release(mine);
+      if (room) return;
+      relax();
+    }
+  }
+  void finish() {}
+
+  template <class visitor>
+  size_t drain(visitor& visit) {
+    queued_spin_lock::place mine;
+    lock_.acquire(mine);
+    const size_t count = std::min<size_t>(written_ - taken_, std::size(out_));
+    for (size_t i = 0; i < count; ++i) out_[i] = slots_[taken_++ % queue_events];
+    lock_.release(mine);
+    for (size_t i = 0; i < count; ++i) visit(out_[i].time, reinterpret_cast<const uint8_t*>(&out_[i].payload));
+    return count;
+  }
+
+ private:
+  queued_spin_lock lock_;
+  alignas(128) uint64_t written_ = 0;
+  uint64_t taken_ = 0;
+  clock clock_;
+  std::vector<timed_event> slots_ = std::vector<timed_event>(queue_events);
+  alignas(128) timed_event out_[64];
+};
+
+}  // namespace sluice::bench
