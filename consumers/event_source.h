@@ -25,6 +25,7 @@ enum class read_status {
   batch,      // `bytes` of the buffer hold a batch; it may be empty
   timeout,    // nothing was ready in time; nothing is lost
   cancelled,  // cancel() was called
+  end,        // nothing will ever come again: a recording was read to its end
 };
 
 struct read_result {
@@ -49,7 +50,7 @@ class event_source {
   virtual void flush() = 0;
   // Ends a pending read; it returns `cancelled` or what it had.
   virtual void cancel() = 0;
-  // The counter that stamps records, now.
+  // The counter that stamps records, now. 0: nobody knows, as with a recording.
   virtual uint64_t now() = 0;
 };
 

@@ -56,7 +56,8 @@ bool event_stream::take_record() {
       }
       return false;
     }
-    if (account_.received(record, received_at_, reader_.clock_frequency()) == arrival::duplicate) continue;
+    const uint64_t frequency = received_at_ == 0 ? 0 : reader_.clock_frequency();  // without a moment there is no latency
+    if (account_.received(record, received_at_, frequency) == arrival::duplicate) continue;
     event_ = decoder_.decode(record);
     if (const auto* anchor = std::get_if<anchor_event>(&event_.body)) {
       clock_.set_anchor(*anchor);

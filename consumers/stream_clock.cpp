@@ -53,4 +53,36 @@ std::string iso8601(uint64_t utc) {
                      seconds / 60 % 60, seconds % 60, of_day % utc_units_per_second);
 }
 
+std::optional<uint64_t> parse_iso8601(std::string_view text) {
+  // Digits stand where the pattern has 0; then ".digits" or nothing, then Z.
+  constexpr std::string_view pattern = "0000-00-00T00:00:00";
+  if (text.size() < pattern.size() + 1 || text.back() != 'Z') return std::nullopt;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const bool digit = text[i] >= '0' && text[i] <= '9';
+    if (pattern[i] == '0' ? !digit : text[i] != pattern[i]) return std::nullopt;
+  }
+  const auto number = [&](size_t at, size_t digits) {
+    uint32_t value = 0;
+    for (size_t i = at; i < at + digits; ++i) value = value * 10 + static_cast<uint32_t>(text[i] - '0');
+    return value;
+  };
+  std::string_view fraction = text.substr(pattern.size(), text.size() - pattern.size() - 1);
+  uint64_t units = 0;
+  if (!fraction.empty()) {
+    if (fraction.front() != '.' || fraction.size() < 2 || fraction.size() > 8) return std::nullopt;
+    for (size_t i = 1; i <= 7; ++i) {
+      const char c = i < fraction.size() ? fraction[i] : '0';
+      if (c < '0' || c > '9') return std::nullopt;
+      units = units * 10 + static_cast<uint64_t>(c - '0');
+    }
+  }
+  const std::chrono::year_month_day date{std::chrono::year(static_cast<int>(number(0, 4))),
+                                         std::chrono::month(number(5, 2)), std::chrono::day(number(8, 2))};
+  const uint32_t hour = number(11, 2), minute = number(14, 2), second = number(17, 2);
+  if (!date.ok() || date.year() < std::chrono::year(1601) || hour > 23 || minute > 59 || second > 59) return std::nullopt;
+  const int64_t days = std::chrono::sys_days(date).time_since_epoch().count() + days_to_1601;
+  return static_cast<uint64_t>(days) * utc_units_per_day +
+         (uint64_t{hour} * 3600 + minute * 60 + second) * utc_units_per_second + units;
+}
+
 }  // namespace sluice

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "consumers/decoded_event.h"
 
@@ -35,5 +36,7 @@ uint64_t scale_ticks(uint64_t ticks, uint64_t units_per_second, uint64_t frequen
 
 // "2026-11-21T04:30:00.1234567Z". Empty outside the years 1601 to 9999.
 std::string iso8601(uint64_t utc);
+// The reverse; a fraction of a second may have 0 to 7 digits. None: not such a text, or no such day.
+std::optional<uint64_t> parse_iso8601(std::string_view text);
 
 }  // namespace sluice

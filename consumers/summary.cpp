@@ -32,19 +32,31 @@ std::string summarize(const summary_input& input) {
   const accounting& account = input.stream.account();
   std::map<uint16_t, account_row> types;
   for (const protocol::statistics_row& row : input.driver.rows) types[row.type].add(row.account);
+  for (uint16_t type = 0; type < max_record_types; ++type) {
+    if (account.received_of(type) != 0) types.try_emplace(type);
+  }
 
   std::string out;
   const auto append = std::back_inserter(out);
-  fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}\n", "type", "attempted", "delivered", "discarded", "dropped",
-                 "open");
   account_row all{};
-  for (const auto& [type, row] : types) {
-    fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}{}\n", input.stream.names().name_of(type), row.attempted,
-                   account.received_of(type), row.discarded, row.dropped_total(), row.open, reasons_of(row));
-    all.add(row);
+  for (const auto& [type, row] : types) all.add(row);
+  const bool driver_is_silent = input.incomparable && input.driver.rows.empty();
+  const auto line = [&](const std::string& name, const account_row& row, uint64_t delivered) {
+    if (driver_is_silent) {
+      fmt::format_to(append, "{:<18}{:>12}\n", name, delivered);
+    } else {
+      fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}{}\n", name, row.attempted, delivered, row.discarded,
+                     row.dropped_total(), row.open, reasons_of(row));
+    }
+  };
+  if (driver_is_silent) {
+    fmt::format_to(append, "{:<18}{:>12}\n", "type", "delivered");
+  } else {
+    fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}\n", "type", "attempted", "delivered", "discarded",
+                   "dropped", "open");
   }
-  fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}{}\n", "all", all.attempted, account.received_records(),
-                 all.discarded, all.dropped_total(), all.open, reasons_of(all));
+  for (const auto& [type, row] : types) line(input.stream.names().name_of(type), row, account.received_of(type));
+  line("all", all, account.received_records());
 
   const double seconds = std::max(std::chrono::duration<double>(input.duration).count(), 1e-9);
   fmt::format_to(append, "rate: {:.0f} records/s over {:.2f} s, in {} batches\n",
@@ -60,7 +72,8 @@ std::string summarize(const summary_input& input) {
                  input.driver.header.switched_off);
   if (all.open != 0) fmt::format_to(append, "{} reservations were still open at the end\n", all.open);
 
-  if (input.broken.empty()) {
+  if (input.incomparable) fmt::format_to(append, "the accounts were not compared: {}\n", *input.incomparable);
+  if (input.broken.empty() && !input.incomparable) {
     out += "R3 holds: every event attempted was delivered, discarded, announced as lost, or is open\n";
   } else {
     constexpr size_t shown = 20;

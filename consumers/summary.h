@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ struct summary_input {
   const driver_statistics& driver;
   const std::vector<std::string>& broken;  // accounting::check and whatever else the caller found
   std::chrono::nanoseconds duration;       // while events were produced
+  std::optional<std::string> incomparable = {};  // why the driver's figures were not compared with what came
 };
 
 std::string summarize(const summary_input& input);

@@ -10,14 +10,17 @@ namespace {
 
 constexpr const char* description =
     "Carries process, thread, image and own events out of a kernel, in order, with every loss accounted.\n"
-    "The kernel is a simulated NT kernel in this process, which runs the driver's own code; its events are those of this\n"
-    "Linux machine.";
+    "The kernel is a simulated NT kernel in this process, which runs the driver's own code. What happens on "
+    "it comes from a\n"
+    "source: this Linux machine, or a recording.";
 
 constexpr const char* exit_codes =
     "Exit codes: 0 done (also when the reader of stdout went away);\n"
-    "            1 wrong use, no permission, or output that could not be written;\n"
+    "            1 wrong use, no permission, damaged input (what is whole was read), or output that could "
+    "not be written;\n"
     "            2 an invariant is broken: the summary says which.\n"
-    "Events go to stdout, everything else to stderr. A first SIGINT or SIGTERM ends the run: what is on its way is still\n"
+    "Events go to stdout, everything else to stderr. A first SIGINT or SIGTERM ends the run: what is on its "
+    "way is still\n"
     "printed, then the summary. A second one stops at once.";
 
 // A CLI11 validator from one of our parsers: an empty string means fine.
@@ -26,51 +29,137 @@ CLI::Validator validator(parsed<value> (*parse)(std::string_view)) {
   return CLI::Validator([parse](std::string& text) { return parse(text).error; }, "");
 }
 
+// Words of the command line that are not values yet; they are checked as they are parsed.
+struct watch_texts {
+  std::string source = "live";
+  std::string duration;
+  std::string ring_size = "1MiB";
+  std::string format = "text";
+  std::string order = "strict";
+  std::string from, to;
+  CLI::Option* types = nullptr;
+  CLI::Option* cpus = nullptr;
+};
+
+// What `watch` and `record` have in common: where events come from, and for how long.
+void add_source_options(CLI::App& command, watch_options& watch, watch_texts& texts) {
+  command
+      .add_option("--source", texts.source,
+                  "Where events come from:\n"
+                  "live          this Linux machine\n"
+                  "file:FILE     a recording made by sluice record")
+      ->check(validator(parse_source))
+      ->type_name("SOURCE")
+      ->capture_default_str();
+  texts.types = command.add_option("--types", watch.types_text, "Which events: process, thread, image, own")
+                    ->check(validator(parse_types))
+                    ->type_name("LIST")
+                    ->capture_default_str();
+  command
+      .add_option("--ring-size", texts.ring_size, "Capacity of each CPU's ring, a power of two: 64KiB, 1MiB")
+      ->check(validator(parse_ring_size))
+      ->type_name("SIZE")
+      ->capture_default_str();
+  texts.cpus = command
+                   .add_option("--cpus", watch.cpus,
+                               "Virtual CPUs, 1 to 256; as many as this machine has if not given")
+                   ->check(CLI::Range(1, 256))
+                   ->type_name("N");
+  command
+      .add_option(
+          "--order", texts.order,
+          "strict: a record that is still being written holds back what is younger (for 5 s at most);\n"
+          "bounded:5ms: not longer than that; then it comes late, marked so")
+      ->check(validator(parse_order))
+      ->type_name("ORDER")
+      ->capture_default_str();
+}
+
+// False: what was asked for contradicts itself, and that was said.
+bool take_values(watch_options& watch, const watch_texts& texts, const char* default_duration) {
+  watch.source = *parse_source(texts.source).result;
+  const bool ends_by_itself = watch.source.kind == source_kind::file;
+  const std::string duration = !texts.duration.empty() ? texts.duration
+                               : ends_by_itself        ? "forever"
+                                                       : default_duration;
+  watch.duration = *parse_duration(duration).result;
+  watch.ring_bytes = *parse_ring_size(texts.ring_size).result;
+  watch.format = *parse_format(texts.format).result;
+  watch.order = *parse_order(texts.order).result;
+  watch.types = *parse_types(watch.types_text).result;
+  watch.types_given = texts.types->count() != 0;
+  if (!texts.from.empty()) watch.from = *parse_moment(texts.from).result;
+  if (!texts.to.empty()) watch.to = *parse_moment(texts.to).result;
+  if ((watch.from || watch.to) && watch.source.kind != source_kind::file) {
+    std::cerr << "sluice: --from and --to choose a part of a recording; they need --source file:FILE\n";
+    return false;
+  }
+  if (watch.source.kind == source_kind::file && texts.cpus->count() != 0) {
+    std::cerr << "sluice: --cpus says nothing about --source file:FILE: its events have their CPUs already\n";
+    return false;
+  }
+  return true;
+}
+
+void add_watch(CLI::App& app, watch_options& watch, watch_texts& texts) {
+  CLI::App& command = *app.add_subcommand("watch", "Prints events as they happen, then a summary on stderr");
+  command.footer(exit_codes);
+  add_source_options(command, watch, texts);
+  command
+      .add_option(
+          "--duration", texts.duration,
+          "How long: 10s, 500ms, 2m; 0 or forever: until SIGINT. Not given: 10s; a recording to its end")
+      ->check(validator(parse_duration))
+      ->type_name("TIME");
+  command.add_option("--format", texts.format, "text or jsonl (docs/output-formats.md)")
+      ->check(validator(parse_format))
+      ->type_name("FORMAT")
+      ->capture_default_str();
+  command
+      .add_option("--from", texts.from,
+                  "Of a recording: from this moment on; 2026-11-21T04:30:00Z, or +10s from its first event")
+      ->check(validator(parse_moment))
+      ->type_name("MOMENT");
+  command.add_option("--to", texts.to, "Of a recording: up to this moment, which is left out")
+      ->check(validator(parse_moment))
+      ->type_name("MOMENT");
+}
+
+void add_record(CLI::App& app, record_options& record, watch_texts& texts) {
+  CLI::App& command = *app.add_subcommand(
+      "record", "Writes events to a file (docs/recording-format.md), then a summary on stderr");
+  command.footer(exit_codes);
+  command.add_option("FILE", record.path, "The recording; it must not exist yet")->required();
+  command.add_flag("--replace", record.replace, "Overwrite FILE if it exists");
+  add_source_options(command, record.watch, texts);
+  command.add_option("--duration", texts.duration, "How long: 10s, 500ms, 2m. Not given: until SIGINT")
+      ->check(validator(parse_duration))
+      ->type_name("TIME");
+}
+
 }  // namespace
 
 command_line parse_command_line(int count, char** arguments) {
   command_line result;
-  watch_options& watch = result.watch;
-  std::string duration = "10s";
-  std::string ring_size = "1MiB";
-  std::string format = "text";
-
   CLI::App app(description, "sluice");
   app.footer(exit_codes);
   app.set_version_flag("--version", "sluice " SLUICE_VERSION);
   app.require_subcommand(1);
   app.fallthrough(false);
-
-  CLI::App& command = *app.add_subcommand("watch", "Prints events as they happen, then a summary on stderr");
-  command.footer(exit_codes);
-  command.add_option("--source", watch.source, "Where activity comes from: live, this Linux machine")
-      ->check(CLI::IsMember({"live"}))
-      ->capture_default_str();
-  command.add_option("--duration", duration, "How long: 10s, 500ms, 2m; 0 or forever: until SIGINT")
-      ->check(validator(parse_duration))
-      ->type_name("TIME")
-      ->capture_default_str();
-  CLI::Option& types = *command.add_option("--types", watch.types_text, "Which events: process, thread, image, own")
-                            ->check(validator(parse_types))
-                            ->type_name("LIST")
-                            ->capture_default_str();
-  command.add_option("--format", format, "text or jsonl (docs/output-formats.md)")
-      ->check(validator(parse_format))
-      ->type_name("FORMAT")
-      ->capture_default_str();
-  command.add_option("--ring-size", ring_size, "Capacity of each CPU's ring, a power of two: 64KiB, 1MiB")
-      ->check(validator(parse_ring_size))
-      ->type_name("SIZE")
-      ->capture_default_str();
-  command.add_option("--cpus", watch.cpus, "Virtual CPUs, 1 to 256; as many as this machine has if not given")
-      ->check(CLI::Range(1, 256))
-      ->type_name("N");
+  watch_texts watch, record;
+  add_watch(app, result.watch, watch);
+  add_record(app, result.record, record);
+  CLI::App& stats = *app.add_subcommand("stats", "Says what a recording holds, on stdout");
+  stats.footer(exit_codes);
+  stats.add_option("FILE", result.stats_path, "A recording made by sluice record")->required();
 
   try {
     app.parse(count, arguments);
   } catch (const CLI::ParseError& error) {
-    if (error.get_name() == "RequiredError" && count > 1) {
-      std::cerr << "sluice: '" << arguments[1] << "' is not a command; there is: watch\nRun with --help for more information.\n";
+    if (error.get_name() == "RequiredError" && count > 1 && app.get_subcommands().empty()) {
+      std::cerr
+          << "sluice: '" << arguments[1]
+          << "' is not a command; there are: watch, record, stats\nRun with --help for more information.\n";
       result.exit_code = exit_wrong_use;
       return result;
     }
@@ -78,12 +167,16 @@ command_line parse_command_line(int count, char** arguments) {
     result.exit_code = app.exit(error, std::cout, std::cerr) == 0 ? exit_ok : exit_wrong_use;
     return result;
   }
-  watch.duration = *parse_duration(duration).result;
-  watch.ring_bytes = *parse_ring_size(ring_size).result;
-  watch.format = *parse_format(format).result;
-  watch.types = *parse_types(watch.types_text).result;
-  watch.types_given = types.count() != 0;
-  result.run_watch = true;
+  result.record.watch.prints = false;
+  if (app.got_subcommand("watch")
+          ? !take_values(result.watch, watch, "10s")
+          : app.got_subcommand("record") && !take_values(result.record.watch, record, "forever")) {
+    result.exit_code = exit_wrong_use;
+    return result;
+  }
+  result.run = app.got_subcommand("watch")    ? command_line::command::watch
+               : app.got_subcommand("record") ? command_line::command::record
+                                              : command_line::command::stats;
   return result;
 }
 

@@ -10,11 +10,12 @@ namespace sluice::tool {
 
 // What a process of the tool ends with.
 inline constexpr int exit_ok = 0;
-inline constexpr int exit_wrong_use = 1;         // wrong use, no permission, or output that could not be written
+inline constexpr int exit_wrong_use =
+    1;  // wrong use, no permission, damaged input, or output that could not be written
 inline constexpr int exit_broken_invariant = 2;  // the run contradicts what Sluice guarantees
 
 struct watch_options {
-  std::string source = "live";
+  source_choice source;
   duration_limit duration = std::chrono::seconds(10);
   std::string types_text = "process,thread,image,own";
   uint64_t types = 0;  // bit n: type n was asked for
@@ -22,11 +23,23 @@ struct watch_options {
   output_format format = output_format::text;
   uint32_t ring_bytes = 1u << 20;
   uint32_t cpus = 0;  // 0: as many as the host has
+  order_choice order;
+  std::optional<moment> from, to;  // of a recording
+  bool prints = true;              // events, to stdout
+};
+
+struct record_options {
+  std::string path;
+  bool replace = false;
+  watch_options watch;  // what is recorded
 };
 
 struct command_line {
-  bool run_watch = false;
+  enum class command { none, watch, record, stats };
+  command run = command::none;
   watch_options watch;
+  record_options record;
+  std::string stats_path;
   int exit_code = exit_ok;  // where there is nothing to run
 };
 

@@ -5,9 +5,13 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 
 #include "consumers/tool/command_line.h"
+#include "consumers/tool/file_session.h"
 #include "consumers/tool/live_session.h"
+#include "consumers/tool/record.h"
+#include "consumers/tool/stats.h"
 #include "consumers/tool/stop_signals.h"
 #include "consumers/tool/watch.h"
 
@@ -15,18 +19,32 @@ namespace {
 
 using namespace sluice::tool;
 
-// A standard descriptor that the caller closed would be given to the next file that is opened, and written to as if it
-// were stdout. /dev/null for reading keeps the place, and writing to it fails as it should.
+// A standard descriptor that the caller closed would be given to the next file that is opened, and written to
+// as if it were stdout. /dev/null for reading keeps the place, and writing to it fails as it should.
 void keep_standard_descriptors() {
   for (int descriptor = 0; descriptor <= 2; ++descriptor) {
     if (::fcntl(descriptor, F_GETFD) < 0) (void)::open("/dev/null", O_RDONLY);
   }
 }
 
-int run_watch(const watch_options& options) {
+std::unique_ptr<session> make_session(const watch_options& options) {
+  switch (options.source.kind) {
+    case source_kind::live:
+      break;
+    case source_kind::file:
+      return std::make_unique<file_session>(options);
+  }
+  return std::make_unique<live_session>(options);
+}
+
+int run(const command_line& parsed) {
+  if (parsed.run == command_line::command::stats) return stats(parsed.stats_path);
   stop_signals signals;
-  live_session session(options);
-  return watch(session, options, [&] { return signals.requested() != 0; });
+  const auto stop_requested = [&] { return signals.requested() != 0; };
+  if (parsed.run == command_line::command::record) {
+    return record(*make_session(parsed.record.watch), parsed.record, stop_requested);
+  }
+  return watch(*make_session(parsed.watch), parsed.watch, stop_requested);
 }
 
 }  // namespace
@@ -35,9 +53,9 @@ int main(int count, char** arguments) {
   keep_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
   const command_line parsed = parse_command_line(count, arguments);
-  if (!parsed.run_watch) return parsed.exit_code;
+  if (parsed.run == command_line::command::none) return parsed.exit_code;
   try {
-    return run_watch(parsed.watch);
+    return run(parsed);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sluice: %s\n", error.what());
     return exit_wrong_use;

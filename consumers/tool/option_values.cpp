@@ -7,6 +7,7 @@
 #include <bit>
 #include <charconv>
 
+#include "consumers/stream_clock.h"
 #include "pipeline/region.h"
 #include "producers/events.h"
 
@@ -93,6 +94,50 @@ parsed<uint64_t> parse_types(std::string_view text) {
     start = comma + 1;
   }
   return {types, {}};
+}
+
+parsed<source_choice> parse_source(std::string_view text) {
+  if (text == "live") return {source_choice{source_kind::live, {}}, {}};
+  for (const auto& [prefix, kind] : {std::pair<std::string_view, source_kind>{"file:", source_kind::file}}) {
+    if (text.substr(0, prefix.size()) != prefix) continue;
+    const std::string path(text.substr(prefix.size()));
+    if (path.empty()) return {{}, fmt::format("'{}' names no file", text)};
+    return {source_choice{kind, path}, {}};
+  }
+  return {{}, fmt::format("'{}' is not a source: live, file:FILE", text)};
+}
+
+parsed<order_choice> parse_order(std::string_view text) {
+  constexpr std::string_view bounded = "bounded:";
+  if (text == "strict") return {order_choice{}, {}};
+  if (text.substr(0, bounded.size()) != bounded) {
+    return {{},
+            fmt::format("'{}' is not an order: strict, or bounded and how long to wait, such as bounded:5ms",
+                        text)};
+  }
+  const parsed<duration_limit> bound = parse_duration(text.substr(bounded.size()));
+  if (!bound.result) return {{}, bound.error};
+  constexpr std::chrono::milliseconds longest_bound{5000};
+  const duration_limit limit = *bound.result;
+  if (!limit || *limit < std::chrono::milliseconds(1) || *limit > longest_bound ||
+      limit->count() % 1'000'000 != 0) {
+    return {{}, fmt::format("'{}': the bound is whole milliseconds, 1ms to 5s", text)};
+  }
+  return {order_choice{static_cast<uint32_t>(limit->count() / 1'000'000)}, {}};
+}
+
+parsed<moment> parse_moment(std::string_view text) {
+  if (!text.empty() && text.front() == '+') {
+    const parsed<duration_limit> distance = parse_duration(text.substr(1));
+    if (!distance.result) return {{}, distance.error};
+    const duration_limit limit = *distance.result;
+    return {moment{true, limit ? static_cast<uint64_t>(limit->count() / 100) : 0}, {}};
+  }
+  if (const std::optional<uint64_t> utc = parse_iso8601(text)) return {moment{false, *utc}, {}};
+  return {{},
+          fmt::format("'{}' is not a moment: UTC such as 2026-11-21T04:30:00Z, or a distance from the first "
+                      "record such as +10s",
+                      text)};
 }
 
 parsed<output_format> parse_format(std::string_view text) {

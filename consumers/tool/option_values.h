@@ -1,5 +1,5 @@
-// What the tool's options look like on the command line, and what they mean. Each parser returns the value or says what
-// is wrong with the text.
+// What the tool's options look like on the command line, and what they mean. Each parser returns the value or
+// says what is wrong with the text.
 #pragma once
 
 #include <chrono>
@@ -27,6 +27,28 @@ parsed<uint32_t> parse_ring_size(std::string_view text);
 
 // "process,thread,image,own": bit n is set if type n was asked for.
 parsed<uint64_t> parse_types(std::string_view text);
+
+// "live", "file:PATH", ...
+enum class source_kind { live, file };
+struct source_choice {
+  source_kind kind = source_kind::live;
+  std::string path;  // of a file
+};
+parsed<source_choice> parse_source(std::string_view text);
+
+// "strict": none. "bounded:5ms": how long the stream waits for a record, in whole milliseconds.
+struct order_choice {
+  std::optional<uint32_t> bound_milliseconds;
+};
+parsed<order_choice> parse_order(std::string_view text);
+
+// A moment of a recording: "2026-11-21T04:30:00Z" (with or without a fraction), or "+10s" from its first
+// record.
+struct moment {
+  bool relative = false;
+  uint64_t value = 0;  // 100 ns units: since 1601-01-01 UTC, or since the first record
+};
+parsed<moment> parse_moment(std::string_view text);
 
 enum class output_format { text, jsonl };
 parsed<output_format> parse_format(std::string_view text);

@@ -26,6 +26,17 @@ class session {
   virtual std::optional<raised_callbacks> raised() = 0;
   // Lines for the summary, after stop().
   virtual std::vector<std::string> notes() = 0;
+
+  // The activity has come to its own end: what is on its way is still read.
+  virtual bool finished() { return false; }
+  // How many records the watch has received so far. Called after each batch.
+  virtual void received(uint64_t) {}
+  // What was found wrong with the source's input since the last call, one line each.
+  virtual std::vector<std::string> take_faults() { return {}; }
+  // Why the driver's figures cannot be compared with what came (a part of a recording); none: they can.
+  virtual std::optional<std::string> incomparable() { return std::nullopt; }
+  // Everything was read: the last figures. Either may be null.
+  virtual void concluded(const driver_statistics*, const raised_callbacks*) {}
 };
 
 }  // namespace sluice::tool

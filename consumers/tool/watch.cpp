@@ -32,8 +32,10 @@ class watcher {
         messages_(streams.messages),
         stream_(watched.source()),
         out_(streams.events),
-        shows_progress_(::isatty(streams.messages) == 1 && ::isatty(streams.events) != 1) {
+        shows_progress_(::isatty(streams.messages) == 1 &&
+                        (!options.prints || ::isatty(streams.events) != 1)) {
     const sink_context context{stream_.names(), stream_.clock(), out_};
+    if (!options.prints) return;
     if (options.format == output_format::jsonl) {
       sink_ = std::make_unique<jsonl_sink>(context);
     } else {
@@ -82,7 +84,8 @@ class watcher {
   }
 
   void read_until(const std::function<bool()>& stop_requested) {
-    while (!stop_requested() && !session_.failure() && out_.status() == output_status::ok) {
+    while (!stop_requested() && !session_.failure() && !session_.finished() &&
+           out_.status() == output_status::ok && stream_.last_read() != read_status::end) {
       std::chrono::nanoseconds patience = longest_read;
       if (options_.duration) {
         const auto left = started_ + *options_.duration - steady::now();
@@ -98,17 +101,24 @@ class watcher {
   void take_batch(std::chrono::nanoseconds patience) {
     for (const decoded_event* event = stream_.next(patience); event != nullptr;
          event = stream_.next(std::chrono::nanoseconds(0))) {
-      if (out_.status() == output_status::ok) sink_->write(*event);
+      if (sink_ && out_.status() == output_status::ok) sink_->write(*event);
     }
     out_.flush();
-    for (const std::string& fault : stream_.take_faults()) {
-      if (++faults_ <= most_faults_shown) say("{}", fault);
-      if (faults_ == most_faults_shown) say("further faults are counted, not shown");
+    session_.received(stream_.account().received_records());
+    for (const std::string& fault : stream_.take_faults()) show_fault(fault);
+    for (const std::string& fault : session_.take_faults()) {
+      show_fault(fault);
+      ++input_faults_;
     }
   }
 
-  // Nothing is raised any more: reads until everything that was committed was received, every gap was told of and no
-  // reservation is open. False: something did not come.
+  void show_fault(const std::string& fault) {
+    if (++faults_ <= most_faults_shown) say("{}", fault);
+    if (faults_ == most_faults_shown) say("further faults are counted, not shown");
+  }
+
+  // Nothing is raised any more: reads until everything that was committed was received, every gap was told of
+  // and no reservation is open. False: something did not come.
   bool drain() {
     auto last_progress = steady::now();
     uint64_t received = stream_.account().received_records();
@@ -116,7 +126,7 @@ class watcher {
       session_.source().flush();
       take_batch(longest_read);
       statistics_ = session_.source().statistics();
-      if (stream_.account().drained(statistics_)) return true;
+      if (stream_.last_read() == read_status::end || stream_.account().drained(statistics_)) return true;
       const auto now = steady::now();
       if (const uint64_t n = stream_.account().received_records(); n != received) {
         received = n;
@@ -128,19 +138,27 @@ class watcher {
 
   int conclude(std::chrono::nanoseconds duration, bool complete) {
     std::optional<raised_callbacks> raised = session_.raised();
-    if (raised) raised->always_on = selected_;
-    std::vector<std::string> broken = stream_.account().check(statistics_, raised ? &*raised : nullptr);
+    if (raised && raised->always_on == 0) raised->always_on = selected_;
+    session_.concluded(&statistics_, raised ? &*raised : nullptr);
+    const std::optional<std::string> incomparable = session_.incomparable();
+    std::vector<std::string> broken;
+    if (!incomparable) broken = stream_.account().check(statistics_, raised ? &*raised : nullptr);
     if (stream_.faulty_batches() != 0) {
       broken.push_back(fmt::format("DAMAGED: {} batches contradict themselves", stream_.faulty_batches()));
     }
-    std::string text = "\n" + summarize({stream_, statistics_, broken, duration});
+    std::string text = "\n" + summarize({stream_, statistics_, broken, duration, incomparable});
     for (const std::string& note : session_.notes()) text += note + "\n";
     if (!complete) text += "the end of the stream did not come within 5 s of waiting\n";
     write_message(text);
 
-    if (const std::optional<std::string> failure = session_.failure()) say("the run ended early: {}", *failure);
+    if (const std::optional<std::string> failure = session_.failure())
+      say("the run ended early: {}", *failure);
     if (!broken.empty()) return exit_broken_invariant;
     if (session_.failure()) return exit_wrong_use;
+    if (input_faults_ != 0) {
+      say("{} faults in the input; everything else was read", input_faults_);
+      return exit_wrong_use;
+    }
     if (out_.status() == output_status::failed) {
       say("events could not be written to stdout: {}", std::strerror(out_.error()));
       return exit_wrong_use;
@@ -153,9 +171,10 @@ class watcher {
     if (!shows_progress_ || now - last_shown_ < milliseconds(500)) return;
     last_shown_ = now;
     const accounting& account = stream_.account();
-    const std::string line = fmt::format(
-        "\r\x1b[K{:.0f} s: {} records, {} lost, {} late", std::chrono::duration<double>(now - started_).count(),
-        account.received_records(), account.announced_events(), account.late_records());
+    const std::string line =
+        fmt::format("\r\x1b[K{:.0f} s: {} records, {} lost, {} late",
+                    std::chrono::duration<double>(now - started_).count(), account.received_records(),
+                    account.announced_events(), account.late_records());
     progress_shown_ = ::write(messages_, line.data(), line.size()) > 0;
   }
   void clear_progress() {
@@ -176,6 +195,7 @@ class watcher {
   steady::time_point last_shown_{};
   uint64_t selected_ = 0;
   uint64_t faults_ = 0;
+  uint64_t input_faults_ = 0;
   driver_statistics statistics_;
 };
 

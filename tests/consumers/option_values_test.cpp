@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "consumers/stream_clock.h"
+
 #include "producers/events.h"
 
 namespace sluice::tool {
@@ -71,6 +73,42 @@ TEST(types_option, says_which_word_is_wrong) {
   }
   EXPECT_EQ(parse_types("process,registry").error,
             "'registry' in 'process,registry' is not an event type: process, thread, image, own");
+}
+
+TEST(option_values, a_source_is_a_word_or_a_kind_and_a_file) {
+  EXPECT_EQ(parse_source("live").result->kind, source_kind::live);
+  EXPECT_EQ(parse_source("file:/a:b").result->kind, source_kind::file);
+  EXPECT_EQ(parse_source("file:/a:b").result->path, "/a:b");
+  for (const char* wrong : {"", "file:", "file", "live:", "tape:x"}) EXPECT_FALSE(parse_source(wrong).result) << wrong;
+}
+
+TEST(option_values, an_order_is_strict_or_has_a_bound_of_whole_milliseconds) {
+  EXPECT_EQ(parse_order("strict").result->bound_milliseconds, std::nullopt);
+  EXPECT_EQ(parse_order("bounded:5ms").result->bound_milliseconds, 5u);
+  EXPECT_EQ(parse_order("bounded:2s").result->bound_milliseconds, 2000u);
+  for (const char* wrong : {"", "loose", "bounded", "bounded:", "bounded:5", "bounded:0", "bounded:forever", "bounded:1500us", "bounded:6s"}) {
+    EXPECT_FALSE(parse_order(wrong).result) << wrong;
+  }
+}
+
+TEST(option_values, a_moment_is_utc_or_a_distance) {
+  EXPECT_EQ(parse_moment("1601-01-01T00:00:01Z").result->value, 10'000'000u);
+  EXPECT_FALSE(parse_moment("1601-01-01T00:00:01Z").result->relative);
+  EXPECT_EQ(parse_moment("1601-01-02T00:00:00.0000001Z").result->value, 864'000'000'001u);
+  EXPECT_EQ(parse_moment("2026-11-21T04:30:00.5Z").result->value, parse_moment("2026-11-21T04:30:00Z").result->value + 5'000'000);
+  EXPECT_TRUE(parse_moment("+10s").result->relative);
+  EXPECT_EQ(parse_moment("+10s").result->value, 100'000'000u);
+  for (const char* wrong : {"", "+", "10s", "+10", "2026-11-21", "2026-11-21T04:30:00", "2026-02-30T00:00:00Z", "2026-11-21T24:00:00Z",
+                            "2026-11-21T04:60:00Z", "1600-01-01T00:00:00Z", "2026-11-21T04:30:00.Z", "2026-11-21T04:30:00.12345678Z",
+                            "2026-11-21T04:30:00.1x"}) {
+    EXPECT_FALSE(parse_moment(wrong).result) << wrong;
+  }
+}
+
+TEST(option_values, what_is_written_as_a_moment_is_read_as_the_same) {
+  for (const uint64_t utc : {uint64_t{0}, uint64_t{134'000'000'000'000'001}, uint64_t{125'911'584'000'000'000}}) {
+    EXPECT_EQ(parse_moment(iso8601(utc)).result->value, utc) << iso8601(utc);
+  }
 }
 
 }  // namespace
