@@ -76,6 +76,10 @@ class cpu_rings {
     return reserve(type, version, payload_length, record, [](const open_record<seam>&) {});
   }
 
+  // Whether a LOSS record goes in front of the next event. A reservation commits it at once: its caller then looks at the
+  // consumer's announcement, as after any close (W1, pipeline/wake.h).
+  SLUICE_ALWAYS_INLINE bool gap_is_open() const { return ledger_.gap_is_open(); }
+
   // R3 for one type, at this moment, as far as the private cursors have come: committed and discarded records behind them
   // are still in the rings, and `open` is 0. Whoever reads the rings walks the rest (from `reclaimed` to `written`).
   struct positions {

@@ -41,7 +41,7 @@ bool channel::reserve_event(uint16_t type, uint32_t length, reservation& held) {
   {
     dispatch_section section;
     held.cpu_ = section.cpu();
-    status = rings_[held.cpu_].reserve(type, event_version, length, held.record_, [&](const kernel_record& record) {
+    status = reserve_on(held.cpu_, type, event_version, length, held.record_, [&](const kernel_record& record) {
       record.data.store(record.offset + record_header_size, context.pid);
       record.data.store(record.offset + record_header_size + 4, context.tid);
     });

@@ -87,7 +87,7 @@ class channel {
                                        uint32_t& cpu) {
     dispatch_section section;
     cpu = section.cpu();
-    return rings_[cpu].reserve(type, version, length, record);
+    return reserve_on(cpu, type, version, length, record, [](const kernel_record&) {});
   }
   // Below DISPATCH_LEVEL the caller holds a critical region from reserve to the end of close, as `reservation` does.
   void close(const kernel_record& record, record_state state, uint32_t cpu, uint16_t type) {
@@ -130,6 +130,17 @@ class channel {
 
  private:
   friend class reservation;
+
+  // In the section. A LOSS record that goes in front of the reservation is closed here and now: nobody else would signal it
+  // before the reservation's own end (W1).
+  template <class preparation>
+  reserve_status reserve_on(uint32_t cpu, uint16_t type, uint8_t version, uint32_t length, kernel_record& record,
+                            preparation&& prepare) {
+    const bool announces = rings_[cpu].gap_is_open();
+    const reserve_status status = rings_[cpu].reserve(type, version, length, record, prepare);
+    if (announces && status == reserve_status::ok) [[unlikely]] after_close(cpu, record_type_loss);
+    return status;
+  }
 
   void after_close(uint32_t cpu, uint16_t type) {
     if (const announcement level = wake_.after_close(); level != announcement::running) [[unlikely]] {

@@ -96,6 +96,30 @@ TEST(driver_stream, a_flood_without_a_reader_is_announced_exactly) {
   EXPECT_TRUE(row.balances());
 }
 
+// W1: the LOSS record is final as soon as the reservation is made, however long that stays open.
+TEST(driver_stream, a_gap_that_a_reservation_announces_wakes_the_consumer) {
+  loaded_machine on(small_rings());
+  kernel_functions functions{};
+  resolve_kernel_functions(functions);
+  channel events;
+  ASSERT_EQ(events.create(functions, {{4096, max_loss_record, 1024}, {4096, max_loss_record, 0}, 1, 0, 1024}), STATUS_SUCCESS);
+  KEVENT wakes;
+  KeInitializeEvent(&wakes, NotificationEvent, FALSE);
+  events.set_signal(&wakes);
+  events.wake().announce(announcement::any_close);
+  kernel_record first{};
+  kernel_record second{};
+  uint32_t cpu = 0;
+  ASSERT_EQ(events.reserve(first_own_type, 1, 8, first, cpu), reserve_status::ok);
+  const std::vector<uint8_t> too_long(max_loss_record);
+  ASSERT_EQ(events.write(first_own_type, 1, too_long.data(), max_loss_record), reserve_status::dropped);
+  EXPECT_EQ(KeReadStateEvent(&wakes), 0) << "nothing is closed yet";
+  ASSERT_EQ(events.reserve(first_own_type, 1, 8, second, cpu), reserve_status::ok);
+  EXPECT_NE(KeReadStateEvent(&wakes), 0);
+  events.close(first, record_state::discarded, cpu, first_own_type);
+  events.close(second, record_state::discarded, cpu, first_own_type);
+}
+
 // R6: the flood of ordinary events does not take the part that is kept for critical ones.
 TEST(driver_stream, critical_events_get_through_a_flood_of_ordinary_ones) {
   loaded_machine on(small_rings());
