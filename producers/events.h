@@ -15,6 +15,12 @@ inline constexpr uint16_t event_type_process_exit = 9;
 inline constexpr uint16_t event_type_thread_create = 10;
 inline constexpr uint16_t event_type_thread_exit = 11;
 inline constexpr uint16_t event_type_image_load = 12;
+inline constexpr uint16_t event_type_registry_create_key = 13;
+inline constexpr uint16_t event_type_registry_open_key = 14;
+inline constexpr uint16_t event_type_registry_set_value = 15;
+inline constexpr uint16_t event_type_registry_delete_key = 16;
+inline constexpr uint16_t event_type_registry_delete_value = 17;
+inline constexpr uint16_t event_type_registry_rename_key = 18;
 
 inline constexpr uint8_t event_version = 1;
 
@@ -30,6 +36,15 @@ struct string_field {
   uint16_t flags;
 };
 static_assert(sizeof(string_field) == 8);
+
+// Raw bytes of a payload. The flags are those of strings.
+struct bytes_field {
+  uint32_t offset;
+  uint32_t length;
+  uint32_t original_length;
+  uint32_t flags;
+};
+static_assert(sizeof(bytes_field) == 16);
 
 // First in every notify event: the process and thread in which it happened.
 struct event_context {
@@ -107,6 +122,53 @@ struct image_load_payload {
 };
 static_assert(sizeof(image_load_payload) == 48);
 static_assert(offsetof(image_load_payload, path) == 40);
+
+inline constexpr uint32_t registry_flag_no_outcome = 0x0001;      // status is 0: this kernel cannot tell how the operation ended
+inline constexpr uint32_t registry_flag_no_disposition = 0x0002;  // disposition is 0: it was not given, or could not be read
+inline constexpr uint32_t registry_flag_relative_path = 0x0004;   // the root key's path could not be had: key_path is relative to it
+
+// Second in every registry event.
+struct registry_outcome {
+  int32_t status;  // NTSTATUS, as of our altitude
+  uint32_t flags;
+};
+static_assert(sizeof(registry_outcome) == 8);
+
+// registry_create_key, registry_open_key and registry_delete_key.
+struct registry_key_payload {
+  event_context context;
+  registry_outcome outcome;
+  uint32_t disposition;     // create: 1 created, 2 opened an existing one
+  uint32_t desired_access;  // create, open
+  string_field key_path;
+};
+static_assert(sizeof(registry_key_payload) == 32);
+static_assert(offsetof(registry_key_payload, outcome) == 8);
+static_assert(offsetof(registry_key_payload, key_path) == 24);
+
+// registry_set_value and registry_delete_value (which has no type and no data).
+struct registry_value_payload {
+  event_context context;
+  registry_outcome outcome;
+  uint32_t value_type;  // REG_SZ, ...; any number that the caller gave
+  uint32_t reserved;
+  string_field key_path;
+  string_field value_name;
+  bytes_field data;
+};
+static_assert(sizeof(registry_value_payload) == 56);
+static_assert(offsetof(registry_value_payload, outcome) == 8);
+static_assert(offsetof(registry_value_payload, data) == 40);
+
+struct registry_rename_payload {
+  event_context context;
+  registry_outcome outcome;
+  string_field key_path;  // before
+  string_field new_name;  // of its last component
+};
+static_assert(sizeof(registry_rename_payload) == 32);
+static_assert(offsetof(registry_rename_payload, outcome) == 8);
+static_assert(offsetof(registry_rename_payload, new_name) == 24);
 
 // The clock's relation to UTC: at counter value `counter` it was `utc` (100 ns units since 1601-01-01).
 struct anchor_payload {

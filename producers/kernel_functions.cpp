@@ -18,6 +18,10 @@ void resolve_kernel_functions(kernel_functions& functions) {
   resolve(functions.PsSetLoadImageNotifyRoutineEx, u"PsSetLoadImageNotifyRoutineEx");
   resolve(functions.PsGetProcessStartKey, u"PsGetProcessStartKey");
   resolve(functions.KeQuerySystemTimePrecise, u"KeQuerySystemTimePrecise");
+  resolve(functions.CmRegisterCallbackEx, u"CmRegisterCallbackEx");
+  resolve(functions.CmCallbackGetKeyObjectID, u"CmCallbackGetKeyObjectID");
+  resolve(functions.CmCallbackGetKeyObjectIDEx, u"CmCallbackGetKeyObjectIDEx");
+  resolve(functions.CmCallbackReleaseKeyObjectIDEx, u"CmCallbackReleaseKeyObjectIDEx");
   resolve(functions.ExAllocatePool2, u"ExAllocatePool2");
 }
 

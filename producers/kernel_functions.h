@@ -15,6 +15,15 @@ struct kernel_functions {
   using get_process_start_key = ULONGLONG(NTAPI*)(PEPROCESS process);
   // UTC finer than the timer tick: Windows 8.
   using query_system_time_precise = VOID(NTAPI*)(PLARGE_INTEGER time);
+  // Registry callbacks with an altitude: Vista, as are what a callback is told of the outcome, and its own context.
+  using register_registry_callback_ex = NTSTATUS(NTAPI*)(PEX_CALLBACK_FUNCTION routine, PCUNICODE_STRING altitude,
+                                                         PVOID driver, PVOID context, PLARGE_INTEGER cookie,
+                                                         PVOID reserved);
+  // The path of a key object: Vista, the name being the system's; Windows 8, to be released.
+  using get_key_object_id = NTSTATUS(NTAPI*)(PLARGE_INTEGER cookie, PVOID object, PULONG_PTR id, PCUNICODE_STRING* name);
+  using get_key_object_id_ex = NTSTATUS(NTAPI*)(PLARGE_INTEGER cookie, PVOID object, PULONG_PTR id,
+                                                PCUNICODE_STRING* name, ULONG flags);
+  using release_key_object_id_ex = VOID(NTAPI*)(PCUNICODE_STRING name);
   // Zeroed pool: Windows 10 2004.
   using allocate_pool2 = PVOID(NTAPI*)(ULONG64 flags, SIZE_T bytes, ULONG tag);
 
@@ -23,6 +32,10 @@ struct kernel_functions {
   set_image_notify_ex PsSetLoadImageNotifyRoutineEx;
   get_process_start_key PsGetProcessStartKey;
   query_system_time_precise KeQuerySystemTimePrecise;
+  register_registry_callback_ex CmRegisterCallbackEx;
+  get_key_object_id CmCallbackGetKeyObjectID;
+  get_key_object_id_ex CmCallbackGetKeyObjectIDEx;
+  release_key_object_id_ex CmCallbackReleaseKeyObjectIDEx;
   allocate_pool2 ExAllocatePool2;
 };
 

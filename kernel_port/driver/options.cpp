@@ -54,6 +54,8 @@ driver_options read_options(PUNICODE_STRING registry_path) {
   parameters.read(u"MaxRecordBytes", options.max_record_bytes);
   parameters.read(u"MarginMicroseconds", options.margin_microseconds);
   parameters.read(u"OverdueMilliseconds", options.overdue_milliseconds);
+  parameters.read(u"RegistryOperations", options.registry_operations);
+  parameters.read(u"RegistryDataBytes", options.registry_data_bytes);
   return options;
 }
 

@@ -1,16 +1,22 @@
 // What can be set for a driver, from the Parameters key of its service:
 //   RingBytes, SpareRingBytes   capacity per CPU, powers of two           1 MiB, 64 KiB
 //   CriticalBytes               part of RingBytes for critical types      an eighth of RingBytes
-//   MaxRecordBytes              longest record                            16 KiB, at most a quarter of the ring
+//   MaxRecordBytes              longest record, at most 32 KiB            16 KiB, at most a quarter of the ring
 //   MarginMicroseconds          slack of the merge (pipeline/barrier.h)   50
 //   OverdueMilliseconds         a reservation open longer is reported and no longer holds the stream back; 0: never
 //                                                                         5000
+//   RegistryOperations          which registry operations are watched, a sum: 1 create key, 2 open key, 4 set value, 8 delete
+//                               key, 16 delete value, 32 rename key; 0: no registry callback    all but open key
+//   RegistryDataBytes           of a value that is set, at most             4096, and what fits into the longest record
 // All REG_DWORD. A value that contradicts another fails the start with STATUS_INVALID_PARAMETER.
 #pragma once
 
 #include "producers/channel.h"
 
 namespace sluice {
+
+// A batch of the shortest read holds the longest record.
+inline constexpr uint32_t max_record_bytes_limit = 32 * 1024;
 
 struct driver_options {
   uint32_t ring_bytes = 1u << 20;
@@ -19,6 +25,8 @@ struct driver_options {
   uint32_t max_record_bytes = 0;   // 0: the default
   uint32_t margin_microseconds = 50;
   uint32_t overdue_milliseconds = 5000;
+  uint32_t registry_operations = 0x3d;
+  uint32_t registry_data_bytes = 4096;
 
   ring_geometry main_geometry() const {
     return {ring_bytes, max_record_bytes != 0 ? max_record_bytes : longest_record(ring_bytes),

@@ -45,7 +45,7 @@ struct capabilities {
   registration process_registration;
   registration thread_registration;
   registration image_registration;
-  uint8_t reserved;
+  registration registry_registration;  // plain: CmRegisterCallback, ex: CmRegisterCallbackEx
   uint64_t anchor_counter;  // the clock's relation to UTC now, as in anchor_payload; anchor records tell of later ones
   uint64_t anchor_utc;
 };

@@ -12,6 +12,10 @@ constexpr uint64_t critical_types = bit(record_type_loss) | bit(record_type_anch
                                     bit(event_type_process_exit) | bit(event_type_thread_create) |
                                     bit(event_type_thread_exit);
 
+constexpr uint64_t registry_types = bit(event_type_registry_create_key) | bit(event_type_registry_open_key) |
+                                    bit(event_type_registry_set_value) | bit(event_type_registry_delete_key) |
+                                    bit(event_type_registry_delete_value) | bit(event_type_registry_rename_key);
+
 constexpr uint64_t stream_types = bit(record_type_loss) | bit(record_type_anchor) | bit(record_type_type_declaration) |
                                   bit(record_type_overdue);
 
@@ -47,6 +51,7 @@ void sensor::destroy(sensor* existing) {
 NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   PAGED_CODE();
   options_ = options;
+  if (options.main_geometry().max_record > max_record_bytes_limit) return STATUS_INVALID_PARAMETER;
   LARGE_INTEGER boot;
   KeQuerySystemTime(&boot);
   const channel_options rings{options.main_geometry(), options.spare_geometry(), static_cast<uint64_t>(boot.QuadPart),
@@ -57,7 +62,8 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   status = worker_.start(channel_, functions_, options);
   if (!NT_SUCCESS(status)) return status;
   channel_.set_types(stream_types | bit(event_type_process_create) | bit(event_type_process_exit) |
-                     bit(event_type_thread_create) | bit(event_type_thread_exit) | bit(event_type_image_load));
+                     bit(event_type_thread_create) | bit(event_type_thread_exit) | bit(event_type_image_load) |
+                     registry_types);
   status = create_device(driver);
   if (!NT_SUCCESS(status)) return status;
   // Callbacks last: they write to what stands by now.
@@ -65,11 +71,15 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   if (!NT_SUCCESS(status)) return status;
   status = threads_.start(channel_, first_threads_, true);
   if (!NT_SUCCESS(status)) return status;
-  return images_.start(channel_, functions_);
+  status = images_.start(channel_, functions_);
+  if (!NT_SUCCESS(status)) return status;
+  // A kernel that gives no registry callback is no reason not to load: the capabilities say so.
+  return registry_.start(channel_, functions_, driver, options.registry_operations, options.registry_data_bytes);
 }
 
 void sensor::stop() {
   PAGED_CODE();
+  registry_.stop();
   images_.stop();
   threads_.stop();
   processes_.stop();
@@ -86,7 +96,7 @@ uint64_t sensor::available_types() {
     types |= bit(event_type_thread_create) | bit(event_type_thread_exit);
   }
   if (images_.registered() != protocol::registration::none) types |= bit(event_type_image_load);
-  return types;
+  return types | registry_.types();
 }
 
 protocol::capabilities sensor::capabilities() {
@@ -103,6 +113,7 @@ protocol::capabilities sensor::capabilities() {
   answer.process_registration = processes_.registered();
   answer.thread_registration = threads_.registered();
   answer.image_registration = images_.registered();
+  answer.registry_registration = registry_.registered();
   answer.anchor_counter = anchor.counter;
   answer.anchor_utc = anchor.utc;
   return answer;

@@ -12,6 +12,7 @@
 #include "producers/image_producer.h"
 #include "producers/own_types.h"
 #include "producers/process_producer.h"
+#include "producers/registry_producer.h"
 #include "producers/thread_producer.h"
 
 namespace sluice {
@@ -61,6 +62,7 @@ class sensor {
   process_producer processes_;
   thread_producer threads_;
   image_producer images_;
+  registry_producer registry_;
   PDEVICE_OBJECT device_ = nullptr;
   PFILE_OBJECT volatile reader_ = nullptr;  // the handle that reads; one at a time
 };

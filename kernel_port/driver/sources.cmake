@@ -6,6 +6,8 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/kernel_functions.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/own_types.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/process_producer.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/registry_capture.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/registry_producer.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/thread_producer.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/device.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/options.cpp

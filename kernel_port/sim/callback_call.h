@@ -31,7 +31,8 @@ void call_routine(notify_slot& slot, void* routine, const char* what, Call&& cal
   call();
 }
 
-// Some routines come at PASSIVE_LEVEL or, as the documentation or the field warns, at APC_LEVEL; the seed chooses.
+// Some routines come at PASSIVE_LEVEL or, as the documentation or the field warns, at APC_LEVEL; the seed
+// chooses.
 template <class Body>
 void at_allowed_irql(Body&& body) {
   if (the_scheduler.chance(4)) {

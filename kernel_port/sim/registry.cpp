@@ -38,7 +38,8 @@ NTSTATUS open(const registry_key_call& call, bool create, uint32_t* disposition,
   opening.mode = call.mode;
   opening.outcome = call.outcome;
   opening.disposition = call.disposition;
-  opening.disposition_address = call.disposition_buffer != nullptr ? call.disposition_buffer->address() : nullptr;
+  opening.disposition_address =
+      call.disposition_buffer != nullptr ? call.disposition_buffer->address() : nullptr;
   key_object* opened = nullptr;
   ULONG how = 0;
   const NTSTATUS status = open_key_object(opening, opened, how);
@@ -72,8 +73,8 @@ NTSTATUS registry_set_value(const registry_value_call& call) {
   }
   if (the_machine().options.level < kernel_level::windows8) {
     const user_memory data(call.data);
-    return set_key_value(key.get(), std::move(name), call.type, data.address(), static_cast<ULONG>(data.size()),
-                         call.outcome);
+    return set_key_value(key.get(), std::move(name), call.type, data.address(),
+                         static_cast<ULONG>(data.size()), call.outcome);
   }
   // Captured by the kernel, as far as a callback can tell.
   return set_key_value(key.get(), std::move(name), call.type, const_cast<uint8_t*>(call.data.data()),

@@ -1,11 +1,13 @@
-// What processes do to the registry of the simulated machine, and memory of theirs that the kernel must not trust.
+// What processes do to the registry of the simulated machine, and memory of theirs that the kernel must not
+// trust.
 //
-// Each operation runs in the calling thread's activity, at PASSIVE_LEVEL: the callbacks see its pid and tid. It passes
-// the callbacks by altitude, then a small tree of keys in memory, then those callbacks again that had let it pass.
+// Each operation runs in the calling thread's activity, at PASSIVE_LEVEL: the callbacks see its pid and tid.
+// It passes the callbacks by altitude, then a small tree of keys in memory, then those callbacks again that
+// had let it pass.
 //
-// The tree need not know a key: whoever sets, deletes or renames below a path held a handle to it already, so it exists
-// from then on, with contents that nobody knows. Names are NT paths (\REGISTRY\MACHINE\...); case is kept as given, and
-// folded (ASCII) to compare.
+// The tree need not know a key: whoever sets, deletes or renames below a path held a handle to it already, so
+// it exists from then on, with contents that nobody knows. Names are NT paths (\REGISTRY\MACHINE\...); case
+// is kept as given, and folded (ASCII) to compare.
 #pragma once
 
 #include <functional>
@@ -18,9 +20,10 @@
 
 namespace sluice::sim {
 
-// A buffer in a process' own memory. The kernel is given address(); it can change, and be gone, between any two reads,
-// and the one way to read it is copy_from_user_memory (producers/user_memory.h). Any other touch is a bug check: on
-// Windows it would be one as soon as the process unmaps the page. Needs a machine; any host thread.
+// A buffer in a process' own memory. The kernel is given address(); it can change, and be gone, between any
+// two reads, and the one way to read it is copy_from_user_memory (producers/user_memory.h). Any other touch
+// is a bug check: on Windows it would be one as soon as the process unmaps the page. Needs a machine; any
+// host thread.
 class user_memory {
  public:
   explicit user_memory(size_t bytes);  // zeroes
@@ -34,7 +37,8 @@ class user_memory {
   void* address() const;
   // Reading at or behind this offset faults from now on. size(): all of it can be read.
   void accessible_up_to(size_t bytes);
-  // Runs in the reading thread before each read of the kernel (from 0): the process writes or unmaps at that moment.
+  // Runs in the reading thread before each read of the kernel (from 0): the process writes or unmaps at that
+  // moment.
   void on_read(std::function<void(uint64_t nth)> act);
   uint64_t reads() const;
 
@@ -45,12 +49,12 @@ class user_memory {
 };
 
 struct registry_key_call {
-  std::u16string_view key;                         // absolute, or relative to `root`
-  std::optional<std::u16string_view> root = {};    // absolute: the key that the caller holds a handle to
-  std::optional<NTSTATUS> outcome = {};            // what the registry itself answers; none: the tree decides
-  ACCESS_MASK desired_access = KEY_ALL_ACCESS;     // create, open
-  std::optional<uint32_t> disposition = {};        // create: REG_CREATED_NEW_KEY...; none: the tree decides
-  user_memory* disposition_buffer = nullptr;       // create: where the caller wants the disposition; its 4 bytes
+  std::u16string_view key;                       // absolute, or relative to `root`
+  std::optional<std::u16string_view> root = {};  // absolute: the key that the caller holds a handle to
+  std::optional<NTSTATUS> outcome = {};          // what the registry itself answers; none: the tree decides
+  ACCESS_MASK desired_access = KEY_ALL_ACCESS;   // create, open
+  std::optional<uint32_t> disposition = {};      // create: REG_CREATED_NEW_KEY...; none: the tree decides
+  user_memory* disposition_buffer = nullptr;  // create: where the caller wants the disposition; its 4 bytes
   KPROCESSOR_MODE mode = UserMode;
 };
 
@@ -66,8 +70,8 @@ struct registry_value_call {
   std::u16string_view value = {};
   uint32_t type = REG_NONE;
   std::span<const uint8_t> data = {};
-  // Instead of `data`: a buffer of the process. Windows 8 captures it before the first callback; older kernels give
-  // callbacks the process' own address.
+  // Instead of `data`: a buffer of the process. Windows 8 captures it before the first callback; older
+  // kernels give callbacks the process' own address.
   user_memory* user_data = nullptr;
   std::optional<NTSTATUS> outcome = {};
 };

@@ -8,7 +8,8 @@
 namespace sluice::sim {
 namespace {
 
-// What stands where NT 5.2 has no member: a driver that reads it is led astray, one that writes it is found out.
+// What stands where NT 5.2 has no member: a driver that reads it is led astray, one that writes it is found
+// out.
 PVOID const no_such_member = reinterpret_cast<PVOID>(0xdead52dead52dead);
 
 bool is_altitude(std::u16string_view text) {
@@ -46,13 +47,20 @@ bool stands_above(const registry_callback& left, const registry_callback& right)
 
 std::optional<size_t> counted(REG_NOTIFY_CLASS pre) {
   switch (pre) {
-    case RegNtPreCreateKeyEx: return 0;
-    case RegNtPreOpenKeyEx: return 1;
-    case RegNtPreSetValueKey: return 2;
-    case RegNtPreDeleteKey: return 3;
-    case RegNtPreDeleteValueKey: return 4;
-    case RegNtPreRenameKey: return 5;
-    default: return std::nullopt;
+    case RegNtPreCreateKeyEx:
+      return 0;
+    case RegNtPreOpenKeyEx:
+      return 1;
+    case RegNtPreSetValueKey:
+      return 2;
+    case RegNtPreDeleteKey:
+      return 3;
+    case RegNtPreDeleteValueKey:
+      return 4;
+    case RegNtPreRenameKey:
+      return 5;
+    default:
+      return std::nullopt;
   }
 }
 
@@ -82,7 +90,8 @@ NTSTATUS registry_callbacks::add(PEX_CALLBACK_FUNCTION function, PVOID context, 
   next_ += 1;
   cookie->QuadPart = made->cookie;
   auto longer = std::make_shared<list>(*list_);
-  longer->insert(std::ranges::find_if(*longer, [&](const auto& known) { return stands_above(*made, *known); }), made);
+  longer->insert(
+      std::ranges::find_if(*longer, [&](const auto& known) { return stands_above(*made, *known); }), made);
   list_ = std::move(longer);
   count_.store(list_->size(), std::memory_order_release);
   return STATUS_SUCCESS;
@@ -94,20 +103,23 @@ NTSTATUS registry_callbacks::remove(int64_t cookie) {
   {
     internal_lock lock(mutex_);
     auto shorter = std::make_shared<list>(*list_);
-    const auto entry = std::ranges::find_if(*shorter, [&](const auto& known) { return known->cookie == cookie; });
+    const auto entry =
+        std::ranges::find_if(*shorter, [&](const auto& known) { return known->cookie == cookie; });
     if (entry == shorter->end()) return STATUS_INVALID_PARAMETER;
     found = *entry;
     for (uint32_t i = 0; i < thread.notify_depth; ++i) {
       if (thread.notify_active[i] == &found->slot) {
         stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1000, as_argument(found->slot.routine.load()), 0, 0,
-             "CmUnRegisterCallback from inside the callback itself: it waits for the callback to return, for ever.");
+             "CmUnRegisterCallback from inside the callback itself: it waits for the callback to return, for "
+             "ever.");
       }
     }
     shorter->erase(entry);
     list_ = std::move(shorter);
     count_.store(list_->size(), std::memory_order_release);
     found->slot.remover.store(&thread.host->park);
-    found->slot.routine.store(nullptr);  // seq_cst: pairs with registry_passage's look after it has counted itself in
+    found->slot.routine.store(
+        nullptr);  // seq_cst: pairs with registry_passage's look after it has counted itself in
   }
   while (found->slot.running.load() != 0) the_scheduler.wait(thread.host->park);
   found->slot.remover.store(nullptr);
@@ -170,7 +182,8 @@ bool call(registry_callback& who, REG_NOTIFY_CLASS what, void* information, NTST
 
 }  // namespace
 
-registry_passage::registry_passage(REG_NOTIFY_CLASS pre, REG_NOTIFY_CLASS post, void* information, PVOID* call_context)
+registry_passage::registry_passage(REG_NOTIFY_CLASS pre, REG_NOTIFY_CLASS post, void* information,
+                                   PVOID* call_context)
     : pre_(pre),
       post_(post),
       information_(information),

@@ -1,8 +1,9 @@
 // Who watches the registry: callbacks by altitude, and one operation's way past them.
 //
-// An operation sees the list as it was when it began. Pre: from the highest altitude down, until one refuses (an error)
-// or answers itself (STATUS_CALLBACK_BYPASS). Post: those whose pre let the operation pass, the other way round; whoever
-// decided gets none. An operation made inside a callback passes only those below it (NT 5.2: all, itself included).
+// An operation sees the list as it was when it began. Pre: from the highest altitude down, until one refuses
+// (an error) or answers itself (STATUS_CALLBACK_BYPASS). Post: those whose pre let the operation pass, the
+// other way round; whoever decided gets none. An operation made inside a callback passes only those below it
+// (NT 5.2: all, itself included).
 #pragma once
 
 #include <array>
@@ -27,7 +28,8 @@ class registry_callbacks {
   using list = std::vector<std::shared_ptr<registry_callback>>;  // from the highest down
 
   // `altitude` null: CmRegisterCallback. The cookie is written before the first call.
-  NTSTATUS add(PEX_CALLBACK_FUNCTION function, PVOID context, PCUNICODE_STRING altitude, PLARGE_INTEGER cookie);
+  NTSTATUS add(PEX_CALLBACK_FUNCTION function, PVOID context, PCUNICODE_STRING altitude,
+               PLARGE_INTEGER cookie);
   NTSTATUS remove(int64_t cookie);  // waits for running calls
   bool knows(int64_t cookie);
 
@@ -77,7 +79,8 @@ class registry_passage {
   registry_passage(const registry_passage&) = delete;
   registry_passage& operator=(const registry_passage&) = delete;
 
-  // Runs `execute` unless a callback has decided, and tells those who let it pass. `object` is read after it has run.
+  // Runs `execute` unless a callback has decided, and tells those who let it pass. `object` is read after it
+  // has run.
   template <class Execute>
   NTSTATUS run(PVOID* object, Execute&& execute) {
     NTSTATUS status = STATUS_SUCCESS;

@@ -15,7 +15,8 @@ std::u16string text_of(PCUNICODE_STRING string) {
   return std::u16string(reinterpret_cast<const char16_t*>(string->Buffer), string->Length / sizeof(WCHAR));
 }
 
-NTSTATUS open(PHANDLE handle, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes, bool create, PULONG disposition) {
+NTSTATUS open(PHANDLE handle, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes, bool create,
+              PULONG disposition) {
   *handle = nullptr;
   key_opening opening;
   opening.create = create;
@@ -51,10 +52,12 @@ NTSTATUS with_key(HANDLE handle, const char* function, Body&& body) {
 key_object& require_key_object(PVOID object, const char* function) {
   if (object == invalid_key_object()) {
     stop(bug::PAGE_FAULT_IN_NONPAGED_AREA, as_argument(object), 0, 0, 2,
-         "%s with the Object of a create or open that did not end with STATUS_SUCCESS: it is undefined.", function);
+         "%s with the Object of a create or open that did not end with STATUS_SUCCESS: it is undefined.",
+         function);
   }
   if (header_of(object)->magic != object_magic || header_of(object)->type != &key_object_type) {
-    stop(bug::REFERENCE_BY_POINTER, as_argument(object), 0, 0, 0, "%s with an object that is no key.", function);
+    stop(bug::REFERENCE_BY_POINTER, as_argument(object), 0, 0, 0, "%s with an object that is no key.",
+         function);
   }
   return *static_cast<key_object*>(object);
 }
@@ -74,8 +77,8 @@ struct given_name {
 
 namespace late {
 
-NTSTATUS CmRegisterCallbackEx(PEX_CALLBACK_FUNCTION Function, PCUNICODE_STRING Altitude, PVOID Driver, PVOID Context,
-                              PLARGE_INTEGER Cookie, PVOID) {
+NTSTATUS CmRegisterCallbackEx(PEX_CALLBACK_FUNCTION Function, PCUNICODE_STRING Altitude, PVOID Driver,
+                              PVOID Context, PLARGE_INTEGER Cookie, PVOID) {
   require_irql_at_most(APC_LEVEL, "CmRegisterCallbackEx");
   if (Altitude == nullptr || Driver == nullptr) return STATUS_INVALID_PARAMETER;
   return the_machine().registry.add(Function, Context, Altitude, Cookie);
@@ -137,7 +140,8 @@ NTSTATUS CmUnRegisterCallback(LARGE_INTEGER Cookie) {
   return the_machine().registry.remove(Cookie.QuadPart);
 }
 
-NTSTATUS ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo, ULONG Length, PULONG ReturnLength) {
+NTSTATUS ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo, ULONG Length,
+                           PULONG ReturnLength) {
   require_irql_at_most(PASSIVE_LEVEL, "ObQueryNameString");
   const key_object& key = require_key_object(Object, "ObQueryNameString");
   const auto bytes = static_cast<USHORT>(std::min<size_t>(key.path.size() * sizeof(WCHAR), 0xfffc));
@@ -161,7 +165,8 @@ NTSTATUS ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBU
   return open(KeyHandle, DesiredAccess, ObjectAttributes, false, nullptr);
 }
 
-NTSTATUS ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG, ULONG Type, PVOID Data, ULONG DataSize) {
+NTSTATUS ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG, ULONG Type, PVOID Data,
+                       ULONG DataSize) {
   return with_key(KeyHandle, "ZwSetValueKey", [&](key_object& key) {
     return set_key_value(key, text_of(ValueName), Type, Data, DataSize, {});
   });

@@ -70,7 +70,8 @@ key_object* make_key_object(std::u16string path) {
 key_object* reference_key(HANDLE handle, NTSTATUS& status) {
   void* const object = the_machine().handles.reference(handle);
   status = STATUS_SUCCESS;
-  if (object != nullptr && header_of(object)->type == &key_object_type) return static_cast<key_object*>(object);
+  if (object != nullptr && header_of(object)->type == &key_object_type)
+    return static_cast<key_object*>(object);
   status = object == nullptr ? STATUS_INVALID_HANDLE : STATUS_OBJECT_TYPE_MISMATCH;
   if (object != nullptr) dereference_object(object);
   return nullptr;
@@ -94,8 +95,9 @@ NTSTATUS open_key_object(const key_opening& opening, key_object*& opened, ULONG&
   information.RootObject = root;
   information.ObjectType = &key_object_type;
   information.DesiredAccess = opening.desired_access;
-  information.Disposition = opening.disposition_address != nullptr ? static_cast<PULONG>(opening.disposition_address)
-                                                                   : &system_disposition;
+  information.Disposition = opening.disposition_address != nullptr
+                                ? static_cast<PULONG>(opening.disposition_address)
+                                : &system_disposition;
   information.ResultObject = &result;
   if (the_machine().options.level >= kernel_level::windows8) {
     information.Version = 1;
@@ -105,7 +107,8 @@ NTSTATUS open_key_object(const key_opening& opening, key_object*& opened, ULONG&
   }
 
   const auto execute = [&]() -> NTSTATUS {
-    std::u16string path = absolute ? opening.name : root->path + (opening.name.empty() ? u"" : u"\\") + opening.name;
+    std::u16string path =
+        absolute ? opening.name : root->path + (opening.name.empty() ? u"" : u"\\") + opening.name;
     if (path.size() > longest_path) return STATUS_OBJECT_NAME_INVALID;
     if (opening.outcome && *opening.outcome != STATUS_SUCCESS) return *opening.outcome;
     ULONG how = REG_OPENED_EXISTING_KEY;
@@ -151,7 +154,8 @@ void tell_key_closing(key_object* key) {
   REG_KEY_HANDLE_CLOSE_INFORMATION information{};
   information.Object = key;
   PVOID object = key;
-  registry_passage passage(RegNtPreKeyHandleClose, RegNtPostKeyHandleClose, &information, &information.CallContext);
+  registry_passage passage(RegNtPreKeyHandleClose, RegNtPostKeyHandleClose, &information,
+                           &information.CallContext);
   (void)passage.run(&object, [] { return STATUS_SUCCESS; });
 }
 
@@ -185,7 +189,8 @@ NTSTATUS delete_key_value(key_object& key, std::u16string name, std::optional<NT
   information.Object = &key;
   information.ValueName = value_name.get();
   PVOID object = &key;
-  registry_passage passage(RegNtPreDeleteValueKey, RegNtPostDeleteValueKey, &information, &information.CallContext);
+  registry_passage passage(RegNtPreDeleteValueKey, RegNtPostDeleteValueKey, &information,
+                           &information.CallContext);
   return passage.run(&object, [&] {
     if (outcome && *outcome != STATUS_SUCCESS) return *outcome;
     const NTSTATUS status = tree().remove_value(key.path, name);
@@ -208,7 +213,8 @@ NTSTATUS query_key_value(key_object& key, std::u16string name, registry_tree::va
   information.KeyValueInformationClass = KeyValuePartialInformation;
   information.ResultLength = &result_length;
   PVOID object = &key;
-  registry_passage passage(RegNtPreQueryValueKey, RegNtPostQueryValueKey, &information, &information.CallContext);
+  registry_passage passage(RegNtPreQueryValueKey, RegNtPostQueryValueKey, &information,
+                           &information.CallContext);
   return passage.run(&object, execute);
 }
 
@@ -251,7 +257,8 @@ NTSTATUS enumerate_key_object(key_object& key, ULONG index, std::optional<NTSTAT
   information.Index = index;
   information.ResultLength = &result_length;
   PVOID object = &key;
-  registry_passage passage(RegNtPreEnumerateKey, RegNtPostEnumerateKey, &information, &information.CallContext);
+  registry_passage passage(RegNtPreEnumerateKey, RegNtPostEnumerateKey, &information,
+                           &information.CallContext);
   return passage.run(&object, [&] { return outcome.value_or(STATUS_NO_MORE_ENTRIES); });
 }
 

@@ -1,5 +1,5 @@
-// Operations on key objects, with their callbacks: what both the processes of the machine (registry.h) and drivers (Zw*)
-// come down to. PASSIVE_LEVEL.
+// Operations on key objects, with their callbacks: what both the processes of the machine (registry.h) and
+// drivers (Zw*) come down to. PASSIVE_LEVEL.
 #pragma once
 
 #include <memory>

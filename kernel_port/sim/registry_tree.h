@@ -1,5 +1,5 @@
-// The keys and values that the machine knows of. Paths are folded by the caller's rules here and nowhere else. Any host
-// thread; one lock, held for a look-up.
+// The keys and values that the machine knows of. Paths are folded by the caller's rules here and nowhere
+// else. Any host thread; one lock, held for a look-up.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
-// The addresses that kernel code sees lie in a range that is never accessible; what stands there is kept elsewhere. So a
-// touch that is not guarded always shows, and a guarded one can be made to fault at any byte.
+// The addresses that kernel code sees lie in a range that is never accessible; what stands there is kept
+// elsewhere. So a touch that is not guarded always shows, and a guarded one can be made to fault at any byte.
 #include "kernel_port/sim/user_memory.h"
 
 #include <sys/mman.h>
@@ -40,7 +40,8 @@ void copy_unseen(void* to, const void* from, size_t bytes) {
 #if defined(__x86_64__)
   asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
 #else
-  for (size_t i = 0; i < bytes; ++i) static_cast<volatile uint8_t*>(to)[i] = static_cast<const volatile uint8_t*>(from)[i];
+  for (size_t i = 0; i < bytes; ++i)
+    static_cast<volatile uint8_t*>(to)[i] = static_cast<const volatile uint8_t*>(from)[i];
 #endif
 }
 
@@ -86,11 +87,13 @@ bool is_user_address(const void* address) {
 }
 
 bool read_user_memory(void* to, const void* from, size_t bytes) {
-  return access(from, bytes, [&](const uint8_t* content, size_t reachable) { copy_unseen(to, content, reachable); });
+  return access(from, bytes,
+                [&](const uint8_t* content, size_t reachable) { copy_unseen(to, content, reachable); });
 }
 
 bool write_user_memory(void* to, const void* from, size_t bytes) {
-  return access(to, bytes, [&](uint8_t* content, size_t reachable) { copy_unseen(content, from, reachable); });
+  return access(to, bytes,
+                [&](uint8_t* content, size_t reachable) { copy_unseen(content, from, reachable); });
 }
 
 user_memory::user_memory(size_t bytes) : state_(std::make_unique<state>()) {
@@ -98,7 +101,8 @@ user_memory::user_memory(size_t bytes) : state_(std::make_unique<state>()) {
   state_->accessible = bytes;
   internal_lock lock(the_range.mutex);
   const size_t pages = (bytes / PAGE_SIZE + 2) * PAGE_SIZE;  // one at least lies between two buffers
-  if (the_range.base.load() == nullptr || the_range.used + pages > range_size) misuse("there is no more user memory");
+  if (the_range.base.load() == nullptr || the_range.used + pages > range_size)
+    misuse("there is no more user memory");
   state_->address = the_range.base.load() + the_range.used;
   the_range.used += pages;
   the_range.regions.emplace(state_->address, state_.get());
@@ -133,3 +137,12 @@ uint64_t user_memory::reads() const {
 }
 
 }  // namespace sluice::sim
+
+// What the driver's producers/user_memory.h declares.
+extern "C" bool sluice_copy_from_user_memory(void* to, const void* from, size_t bytes) {
+  using namespace sluice::sim;
+  require_irql_at_most(APC_LEVEL, "A copy from memory of a process");
+  if (is_user_address(from)) return read_user_memory(to, from, bytes);
+  memcpy(to, from, bytes);
+  return true;
+}

@@ -13,7 +13,8 @@ void stop_user_memory();
 
 // Whether the address belongs to a process. Async-signal-safe.
 bool is_user_address(const void* address);
-// What a guarded copy does on NT: false, and what came before the fault is copied, if the memory cannot be read (written).
+// What a guarded copy does on NT: false, and what came before the fault is copied, if the memory cannot be
+// read (written).
 bool read_user_memory(void* to, const void* from, size_t bytes);
 bool write_user_memory(void* to, const void* from, size_t bytes);
 

@@ -23,7 +23,11 @@
 
 EXTERN_C_START
 
-typedef enum _KEY_INFORMATION_CLASS { KeyBasicInformation, KeyNodeInformation, KeyFullInformation } KEY_INFORMATION_CLASS;
+typedef enum _KEY_INFORMATION_CLASS {
+  KeyBasicInformation,
+  KeyNodeInformation,
+  KeyFullInformation
+} KEY_INFORMATION_CLASS;
 
 typedef enum _KEY_VALUE_INFORMATION_CLASS {
   KeyValueBasicInformation,
@@ -39,8 +43,8 @@ typedef struct _KEY_VALUE_PARTIAL_INFORMATION {
 } KEY_VALUE_PARTIAL_INFORMATION, *PKEY_VALUE_PARTIAL_INFORMATION;
 
 // Handles to keys. Each raises the callbacks that stand below the one it is called from.
-NTSTATUS ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes, ULONG TitleIndex,
-                     PUNICODE_STRING Class, ULONG CreateOptions, PULONG Disposition);
+NTSTATUS ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                     ULONG TitleIndex, PUNICODE_STRING Class, ULONG CreateOptions, PULONG Disposition);
 NTSTATUS ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes);
 NTSTATUS ZwSetValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName, ULONG TitleIndex, ULONG Type, PVOID Data,
                        ULONG DataSize);
@@ -201,7 +205,8 @@ typedef struct _REG_CREATE_KEY_INFORMATION {
   PVOID RootObjectContext;
   PVOID Transaction;
   PVOID Reserved;
-} REG_CREATE_KEY_INFORMATION, REG_OPEN_KEY_INFORMATION, *PREG_CREATE_KEY_INFORMATION, *PREG_OPEN_KEY_INFORMATION;
+} REG_CREATE_KEY_INFORMATION, REG_OPEN_KEY_INFORMATION, *PREG_CREATE_KEY_INFORMATION,
+    *PREG_OPEN_KEY_INFORMATION;
 
 // Since Windows 7. Begins as the older one does; Version is 1 where Reserved was 0.
 typedef struct _REG_CREATE_KEY_INFORMATION_V1 {
@@ -224,9 +229,11 @@ typedef struct _REG_CREATE_KEY_INFORMATION_V1 {
   ULONG Wow64Flags;
   ULONG Attributes;
   KPROCESSOR_MODE CheckAccessMode;
-} REG_CREATE_KEY_INFORMATION_V1, REG_OPEN_KEY_INFORMATION_V1, *PREG_CREATE_KEY_INFORMATION_V1, *PREG_OPEN_KEY_INFORMATION_V1;
+} REG_CREATE_KEY_INFORMATION_V1, REG_OPEN_KEY_INFORMATION_V1, *PREG_CREATE_KEY_INFORMATION_V1,
+    *PREG_OPEN_KEY_INFORMATION_V1;
 
-// Object: after a create or open it is valid only if Status is STATUS_SUCCESS. Only Object and Status exist before Vista.
+// Object: after a create or open it is valid only if Status is STATUS_SUCCESS. Only Object and Status exist
+// before Vista.
 typedef struct _REG_POST_OPERATION_INFORMATION {
   PVOID Object;
   NTSTATUS Status;
@@ -240,16 +247,18 @@ typedef struct _REG_POST_OPERATION_INFORMATION {
 typedef NTSTATUS(EX_CALLBACK_FUNCTION)(PVOID CallbackContext, PVOID Argument1, PVOID Argument2);
 typedef EX_CALLBACK_FUNCTION* PEX_CALLBACK_FUNCTION;
 
-// What Windows got later than NT 5.2 is reached by MmGetSystemRoutineAddress only: declared for decltype, not defined.
+// What Windows got later than NT 5.2 is reached by MmGetSystemRoutineAddress only: declared for decltype, not
+// defined.
 NTSTATUS CmRegisterCallback(PEX_CALLBACK_FUNCTION Function, PVOID Context, PLARGE_INTEGER Cookie);
-NTSTATUS CmRegisterCallbackEx(PEX_CALLBACK_FUNCTION Function, PCUNICODE_STRING Altitude, PVOID Driver, PVOID Context,
-                              PLARGE_INTEGER Cookie, PVOID Reserved);  // Vista
+NTSTATUS CmRegisterCallbackEx(PEX_CALLBACK_FUNCTION Function, PCUNICODE_STRING Altitude, PVOID Driver,
+                              PVOID Context, PLARGE_INTEGER Cookie, PVOID Reserved);  // Vista
 NTSTATUS CmUnRegisterCallback(LARGE_INTEGER Cookie);
 NTSTATUS CmCallbackGetKeyObjectID(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PTR ObjectID,
                                   PCUNICODE_STRING* ObjectName);  // Vista; the name is the system's
 NTSTATUS CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PTR ObjectID,
-                                    PCUNICODE_STRING* ObjectName, ULONG Flags);  // Windows 8; the name is to be released
-VOID CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING ObjectName);                // Windows 8
+                                    PCUNICODE_STRING* ObjectName,
+                                    ULONG Flags);                  // Windows 8; the name is to be released
+VOID CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING ObjectName);  // Windows 8
 
 EXTERN_C_END
 

@@ -1,0 +1,58 @@
+// sluice_copy_from_user_memory (producers/user_memory.h) for Windows. g++ has no __try, and clang's was seen to drop a
+// handler around an inlined copy: so the copy is one function out of line, in assembly, with a scope table of its own.
+#include "producers/user_memory.h"
+
+#if defined(_MSC_VER) && !defined(__clang__)
+
+extern "C" __declspec(noinline) bool sluice_copy_from_user_memory(void* to, const void* from, size_t bytes) {
+  __try {
+    __movsb(static_cast<unsigned char*>(to), static_cast<const unsigned char*>(from), bytes);
+  } __except (EXCEPTION_EXECUTE_HANDLER) {
+    return false;
+  }
+  return true;
+}
+
+#elif defined(__x86_64__)
+
+// The instructions between the labels may fault. The handler's filter is the constant 1 (execute), so the unwinder restores
+// rsp to what it was behind the prologue and goes on at the last label.
+asm(R"(
+    .text
+    .globl sluice_copy_from_user_memory
+    .def sluice_copy_from_user_memory; .scl 2; .type 32; .endef
+    .p2align 4
+    .seh_proc sluice_copy_from_user_memory
+sluice_copy_from_user_memory:
+    pushq %rsi
+    .seh_pushreg %rsi
+    pushq %rdi
+    .seh_pushreg %rdi
+    .seh_endprologue
+    movq %rcx, %rdi
+    movq %rdx, %rsi
+    movq %r8, %rcx
+.Lcopy_begins:
+    rep movsb
+.Lcopy_ends:
+    movl $1, %eax
+.Lreturn:
+    popq %rdi
+    popq %rsi
+    ret
+.Lfault:
+    xorl %eax, %eax
+    jmp .Lreturn
+    .seh_handler __C_specific_handler, @except
+    .seh_handlerdata
+    .long 1
+    .rva .Lcopy_begins, .Lcopy_ends
+    .long 1
+    .rva .Lfault
+    .text
+    .seh_endproc
+)");
+
+#else
+#error "a copy that survives a fault is needed for this machine"
+#endif
