@@ -119,7 +119,7 @@ FAULTS = [
      "      }", "wake"),
     ("the producer clears the announcement after its signal", "tests/model/wake_scenarios.cpp",
      "if (line.after_close() != announcement::running) event.set();",
-     "if (line.after_close() != announcement::running) {\n      event.set();\n      line.announce(announcement::running);\n    }",
+     "if (line.after_close() != announcement::running) {\n      event.set();\n      step(RL_INFO);\n      line.announce(announcement::running);\n    }",
      "wake"),
     ("the announcement is looked at before the record is closed", "tests/model/wake_scenarios.cpp",
      "commit(reserve(0), 1);\n      after_close();",

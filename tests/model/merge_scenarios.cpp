@@ -221,6 +221,45 @@ struct set_aside : scenario, exact_rings {
 const both_barriers<set_aside, 3> m10("merge/set_aside/fences", 3, "merge/set_aside/interrupt",
                                       every_execution);
 
+// A LOSS record and the event behind it, among the records of another CPU: drop, room given back by the merge itself, and the
+// announcement at its place in the stream.
+struct loss_among_others : scenario, two_rings<exact, 128, 120> {
+  bool written = false;
+  loss_among_others() : two_rings(exact()) {}
+  void prepare() override {
+    attach();
+    (void)write_record(cpus[0], 1, 104);
+    (void)write_record(cpus[0], 7);  // finds no room
+    (void)write_record(cpus[1], 2);
+  }
+  void work(unsigned thread) override {
+    if (thread == 1) {
+      (void)pass();
+      (void)pass();
+    } else {
+      written = write_record(cpus[0], 3) == reserve_status::ok;
+      (void)write_record(cpus[1], written ? 4 : 3);
+    }
+  }
+  void check() override {
+    machine.time += 3;
+    (void)pass();
+    RL_ASSERT(got.count == (written ? 5u : 3u) && pass().emitted == 0);
+    got.check_order();
+    RL_ASSERT(got.late_count() == 0);
+    uint32_t number = 0;
+    for (uint32_t i = 0; i < got.count; ++i) {
+      if (got.entries[i].type != record_type_loss) {
+        RL_ASSERT(got.entries[i].number == ++number);
+      } else {
+        RL_ASSERT(number == 2 && got.entries[i].lost == 1);
+      }
+    }
+    for (cpu& each : cpus) check_producer(each, capacity);
+  }
+};
+const both_barriers<loss_among_others, 2> m13("merge/loss_among_others/fences", 3, "merge/loss_among_others/interrupt", 3);
+
 // The two lanes of one CPU: what does not fit into the main ring goes to the spare one if it is critical, and
 // times keep the order of writing.
 struct two_lanes : scenario, exact_rings {

@@ -3,7 +3,8 @@
 //
 // What is a step. Before each access to a shared word, clock read, fence and event operation the search may
 // go on with another thread. A relaxed store is no step of its own: nothing but a load of the same word could
-// tell the two orders apart, and that load may return the older value anyway.
+// tell the two orders apart, and that load may return the older value anyway. (Where two threads store to one word
+// without order, which nothing in pipeline/ does, a scenario has to put a step between.)
 //
 // The clock is no atomic word. It is monotone and never stale, as a machine's counter is, yet orders nothing:
 // no happens-before comes from reading it, with or without fences around. A thread's clock may be ahead by a
@@ -39,7 +40,7 @@ struct machine_state {
   bool coarse_clock = false;         // a read may show the tick of the read before
   uint32_t ahead[max_threads] = {};  // ticks by which this thread's clock is ahead
   bool interrupted[max_threads] = {};
-  bool finished[max_threads] = {};
+  bool idle[max_threads] = {};  // finished, or asleep
   int requester = -1;  // waits until nobody is interrupted any more
 };
 inline machine_state machine;
@@ -107,7 +108,7 @@ class running_thread {
     // stores visible.
     if (machine.barriers == barrier_kind::interrupt) full_fence(RL_INFO);
 #endif
-    machine.finished[rl::ctx().current_thread()] = true;
+    machine.idle[rl::ctx().current_thread()] = true;
   }
   running_thread(const running_thread&) = delete;
   running_thread& operator=(const running_thread&) = delete;
@@ -145,7 +146,7 @@ struct heavy_barrier {
     step(RL_INFO);
     const int self = rl::ctx().current_thread();
     full_fence(RL_INFO);  // what this thread did before is visible to whoever is interrupted
-    for (int i = 0; i < machine.threads; ++i) machine.interrupted[i] = i != self && !machine.finished[i];
+    for (int i = 0; i < machine.threads; ++i) machine.interrupted[i] = i != self && !machine.idle[i];
     note("interrupts all", RL_INFO);
 #ifndef SLUICE_MODEL_INTERRUPT_NOT_AWAITED
     if (!nobody_interrupted()) {
@@ -180,13 +181,18 @@ class sticky_event {
     if (sleeper_ >= 0) {
       const int sleeper = sleeper_;
       sleeper_ = -1;
+      machine.idle[sleeper] = false;
       rl::ctx().unpark_thread(sleeper, false, RL_INFO);
     }
   }
   void wait() {
     step(RL_INFO);
     if (!is_set_) {
-      sleeper_ = rl::ctx().current_thread();
+      const int self = rl::ctx().current_thread();
+      sleeper_ = self;
+      // Whoever sleeps holds no CPU: its last stores are visible to an interrupt that finds nobody to ask.
+      if (machine.barriers == barrier_kind::interrupt) full_fence(RL_INFO);
+      machine.idle[self] = true;
       rl::ctx().park_current_thread(false, false, false, RL_INFO);
     }
     is_set_ = false;

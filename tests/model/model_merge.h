@@ -7,12 +7,12 @@
 
 namespace sluice::model {
 
-template <class order_policy, uint32_t ring_capacity = 64>
+template <class order_policy, uint32_t ring_capacity = 64, uint32_t longest = 32>
 struct two_rings {
   static constexpr uint32_t capacity = ring_capacity;
   static constexpr uint32_t count = 2;
 
-  model_ring<capacity, 32> memory[count];
+  model_ring<capacity, longest> memory[count];
   no_spare spare;
   cpu cpus[count];
   reader readers[count];

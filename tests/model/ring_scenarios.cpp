@@ -18,10 +18,12 @@ struct small_ring {
   reader from;
   received got;
 
+  region_view<model_seam> region;
+
   void attach() {
-    const region_view<model_seam> view = memory.view(0, lane_main, start);
-    writer.attach(view, spare.view(), 0);
-    from.attach(view);
+    region = memory.view(0, lane_main, start);
+    writer.attach(region, spare.view(), 0);
+    from.attach(region);
   }
   record reserve() {
     record open;
@@ -232,6 +234,80 @@ struct hostile_consumer : scenario, small_ring {
   }
 };
 const registration<hostile_consumer, 3> r7("ring/hostile_consumer");
+
+// R5, after a lap: behind the write position stands a closed record's header, left by the lap before. A claim that reaches
+// into it must not be walked: room would be given back that was not even used yet.
+struct hostile_after_a_lap : scenario, small_ring {
+  static constexpr uint32_t payload = 16;  // two records are the capacity: headers stand where headers stood
+  void prepare() override {
+    attach();
+    (void)write_record(writer, 1, payload);
+    (void)write_record(writer, 2, payload);
+    for (int i = 0; i < 2; ++i) {
+      if (take_one(from, got)) from.release();
+    }
+    (void)writer.settle();
+  }
+  void work(unsigned thread) override {
+    if (thread == 0) {
+      (void)write_record(writer, 3, payload);
+      (void)writer.settle();
+      check_producer(writer, capacity, false);
+    } else {
+      static constexpr uint32_t claims[] = {96, 128, 160, 80, 32};  // record 3 ends at 96
+      memory.consumer.consumed.store(start + claims[rl::rand(sizeof claims / sizeof *claims)], memory_order::relaxed);
+    }
+  }
+  void check() override {
+    const uint32_t claimed = memory.consumer.consumed.load(memory_order::relaxed) - start;
+    (void)writer.settle();
+    check_producer(writer, capacity, false);
+    RL_ASSERT(claimed == 96 || writer.violations() != 0);
+  }
+};
+const registration<hostile_after_a_lap, 2> r9("ring/hostile_after_a_lap");
+
+// R3: who counts what is open walks the headers, between two positions that the CPU told, while others close records.
+struct walk_while_open : scenario, small_ring {
+  record open;
+  rl::atomic<uint32_t> told;
+  uint32_t end = 0;
+  void prepare() override {
+    attach();
+    told.store(0, rl::mo_relaxed, RL_INFO);
+    open = reserve();
+  }
+  void work(unsigned thread) override {
+    if (thread == 0) {
+      const record second = reserve();
+      end = writer.where().written[lane_main];
+      told.store(1, rl::mo_release, RL_INFO);
+      fill(second, 2);
+      second.close(record_state::committed);
+    } else if (thread == 1) {
+      fill(open, 1);
+      open.close(record_state::discarded);
+    } else if (told.load(rl::mo_acquire, RL_INFO) != 0) {
+      reader walker;
+      walker.attach(region);
+      uint32_t seen = 0;
+      uint64_t last = 0;
+      const bool whole = walker.walk(start, end, [&](uint16_t type, const ring_head& head) {
+        RL_ASSERT(type == ordinary_type);
+        RL_ASSERT(head.state != head_state::reserved);  // the section is over
+        RL_ASSERT(head.time > last);
+        last = head.time;
+        ++seen;
+      });
+      RL_ASSERT(whole && seen == 2);
+    }
+  }
+  void check() override {
+    drain();
+    got.check_once(2);
+  }
+};
+const registration<walk_while_open, 3> r10("ring/walk_while_open", 3);
 
 // A record that was set aside keeps its room until it is closed and delivered.
 struct set_aside_keeps_its_room : scenario, small_ring {

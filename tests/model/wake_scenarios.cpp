@@ -23,6 +23,7 @@ struct sleeping_consumer : exact_rings {
   // Whoever has closed a record.
   void after_close() {
     if (line.after_close() != announcement::running) event.set();
+    step(RL_INFO);  // the CPU goes on: an interrupt may come after the last thing that matters
   }
 };
 
@@ -143,6 +144,57 @@ struct set_aside : scenario, sleeping_consumer {
 };
 const both_barriers<set_aside, 2> w6("wake/set_aside/fences", every_execution, "wake/set_aside/interrupt",
                                      every_execution);
+
+// W2: what is final does not wait for an open reservation that is younger. The record of CPU 1 is older than the
+// reservation of CPU 0, whose holder waits for it to come out before it commits: a consumer that sleeps over the head
+// while that has no time yet sleeps for ever, for no close comes.
+struct younger_reservation : scenario, sleeping_consumer {
+  sticky_event delivered;
+  void prepare() override {
+    attach();
+    (void)write_record(cpus[1], 1);
+  }
+  void work(unsigned thread) override {
+    if (thread == 1) {
+      consume(1, 3);
+      delivered.set();  // or gives up: it did not sleep
+      consume(2, 2);
+    } else {
+      const record open = reserve(0);
+      delivered.wait();
+      commit(open, 2);
+      after_close();
+    }
+  }
+  void check() override { check_all(2); }
+};
+const both_barriers<younger_reservation, 2> w7("wake/younger_reservation/fences", 3, "wake/younger_reservation/interrupt", 3);
+
+// Announcement level `threshold`: an ordinary record wakes nobody (a timed sleep bounds its wait; here it has no end), a
+// critical one does, and brings out what is older. The rule is that of producers/channel.cpp.
+struct critical_at_threshold : scenario, sleeping_consumer {
+  void prepare() override { attach(); }
+  void work(unsigned thread) override {
+    if (thread == 1) {
+      for (int passes = 4; passes != 0 && !got.has(2); --passes) {
+        line.announce(announcement::threshold);
+        const pass_result result = pass();
+        if (!got.has(2) && result.may_sleep()) event.wait();
+        line.announce(announcement::running);
+      }
+      if (got.has(2)) got.check_once(1);
+    } else {
+      for (const uint16_t type : {ordinary_type, critical_type}) {
+        (void)write_record(cpus[0], type == critical_type ? 2 : 1, 8, type);
+        const announcement level = line.after_close();
+        if (level == announcement::any_close || (level == announcement::threshold && type == critical_type)) event.set();
+      }
+    }
+  }
+  void check() override { check_all(2); }
+};
+const both_barriers<critical_at_threshold, 2> w8("wake/critical_at_threshold/fences", 3,
+                                                 "wake/critical_at_threshold/interrupt", 3);
 
 }  // namespace
 }  // namespace sluice::model
