@@ -17,6 +17,59 @@ BARRIER_SIDES = [
      "SLUICE_MODEL_INTERRUPT_WITHOUT_FENCE", ["merge", "wake"]),
 ]
 
+# Orders that several paths come through: order, path, what is weakened there (file, old text, new text). The first edit makes
+# the order a parameter of the function that all paths share; the second weakens one of them.
+PUBLISH = ("pipeline/ring.h", [
+    ("SLUICE_ALWAYS_INLINE void publish() {\n    producer_->published.store(write_, order::publish);",
+     "template <memory_order by = order::publish>\n  SLUICE_ALWAYS_INLINE void publish() {\n"
+     "    producer_->published.store(write_, by);")])
+STAMP = ("pipeline/ring.h", [
+    ("SLUICE_ALWAYS_INLINE void stamp(", "template <memory_order by = order::stamp>\n  SLUICE_ALWAYS_INLINE void stamp("),
+    ("order::stamp);", "by);")])
+CLOSE = ("pipeline/ring.h", [
+    ("SLUICE_ALWAYS_INLINE void close(record_state state) const {",
+     "template <memory_order by = order::close>\n  SLUICE_ALWAYS_INLINE void close(record_state state) const {"),
+    ("order::close);", "by);")])
+READ_HEAD = [
+    ("void read_head(", "template <memory_order by = order::observe_state>\n  void read_head("),
+    (".load(order::observe_state)", ".load(by)")]
+RELAXED = "<memory_order::relaxed>"
+
+PATHS = [
+    ("publish", "write, into the main ring with nothing to announce", [PUBLISH, ("pipeline/cpu_rings.h", [
+        ("main_.publish();\n    main_.put_time", f"main_.template publish{RELAXED}();\n    main_.put_time")])]),
+    ("publish", "reserve, into the main ring with nothing to announce", [PUBLISH, ("pipeline/cpu_rings.h", [
+        ("main_.publish();\n      main_.stamp", f"main_.template publish{RELAXED}();\n      main_.stamp")])]),
+    ("publish", "behind a LOSS record, or in the spare ring", [PUBLISH, ("pipeline/cpu_rings.h", [
+        ("    lane.publish();", f"    lane.template publish{RELAXED}();")])]),
+    ("stamp", "reserve, into the main ring with nothing to announce", [STAMP, ("pipeline/cpu_rings.h", [
+        ("main_.stamp(record, now());", f"main_.template stamp{RELAXED}(record, now());")])]),
+    ("stamp", "behind a LOSS record, or in the spare ring", [STAMP, ("pipeline/cpu_rings.h", [
+        ("lane->stamp(record,", f"lane->template stamp{RELAXED}(record,")])]),
+    ("close", "write, into the main ring with nothing to announce", [CLOSE, ("pipeline/cpu_rings.h", [
+        ("main_.put_time(record, now());\n    record.close(",
+         f"main_.put_time(record, now());\n    record.template close{RELAXED}(")])]),
+    ("close", "write, behind a LOSS record or in the spare ring", [CLOSE, ("pipeline/cpu_rings.h", [
+        ("lane->put_time(record, publish(*lane, loss));\n    record.close(",
+         f"lane->put_time(record, publish(*lane, loss));\n    record.template close{RELAXED}(")])]),
+    ("close", "of the LOSS record", [CLOSE, ("pipeline/cpu_rings.h", [
+        ("loss.close(record_state::committed);", f"loss.template close{RELAXED}(record_state::committed);")])]),
+    ("close", "commit and discard of a reservation, by whoever holds it", [
+        ("pipeline/ring.h", [(CLOSE[1][0][0], CLOSE[1][0][1].replace("= order::close", "= memory_order::relaxed")), CLOSE[1][1]]),
+        ("pipeline/cpu_rings.h", [
+            ("main_.put_time(record, now());\n    record.close(",
+             "main_.put_time(record, now());\n    record.template close<order::close>("),
+            ("lane->put_time(record, publish(*lane, loss));\n    record.close(",
+             "lane->put_time(record, publish(*lane, loss));\n    record.template close<order::close>("),
+            ("loss.close(record_state::committed);", "loss.template close<order::close>(record_state::committed);")])]),
+    ("observe_state", "at the cursor", [("pipeline/ring_reader.h", READ_HEAD + [
+        ("read_head(cursor_, published_, head);", f"read_head{RELAXED}(cursor_, published_, head);")])]),
+    ("observe_state", "of a record that was set aside", [("pipeline/ring_reader.h", READ_HEAD + [
+        ("read_head(set_aside_[i], published_, head);", f"read_head{RELAXED}(set_aside_[i], published_, head);")])]),
+    ("observe_state", "walking over what is open, for the account", [("pipeline/ring_reader.h", READ_HEAD + [
+        ("read_head(position, end, head);", f"read_head{RELAXED}(position, end, head);")])]),
+]
+
 # name, file, old text, new text, group of scenarios
 FAULTS = [
     ("clock read before publication (write)", "pipeline/cpu_rings.h",

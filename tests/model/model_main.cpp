@@ -12,10 +12,12 @@ namespace sluice::model {
 namespace {
 
 constexpr const char* usage =
-    "model_test [--list] [--full | --short | --bound N | --random N] [--limit N] [--first] [--trace] "
+    "model_test [--list] [--full | --short | --deep N | --bound N | --random N] [--limit N] [--first] [--trace] "
     "[scenario ...]\n"
     "  --full      every execution of the scenario (default)\n"
     "  --short     the same where that takes seconds; elsewhere every execution with few preemptions\n"
+    "  --deep N    the same if N seconds are enough for it; otherwise every execution with as many preemptions as one\n"
+    "              search of N seconds can end\n"
     "  --bound N   every execution with at most N preemptions\n"
     "  --random N  N random executions\n"
     "  --limit N   give up after N executions; the result then says so\n"
@@ -50,12 +52,31 @@ void print_reason(const outcome& result) {
   printf("%.*s", length, text);
 }
 
+// All executions, or those with the most preemptions for which a search ends in time. `options` becomes what was searched.
+outcome search_deep(const scenario_entry& entry, search_options& options) {
+  outcome best = search(entry, options);
+  if (best.complete || best.result != rl::test_result_success) return best;
+  search_options bounded = options;
+  bounded.kind = search_kind::bound;
+  for (bounded.context_bound = 1;; ++bounded.context_bound) {
+    const outcome next = search(entry, bounded);
+    if (!next.complete && next.result == rl::test_result_success) return best;
+    best = next;
+    options = bounded;
+    if (next.result != rl::test_result_success) return best;
+  }
+}
+
 bool run_one(const scenario_entry& entry, search_options options, bool short_form, bool trace) {
+  if (options.seconds != 0 && entry.expected == expectation::shows) {
+    options.seconds = 0;
+    short_form = true;
+  }
   if (short_form && entry.short_bound != every_execution) {
     options.kind = search_kind::bound;
     options.context_bound = entry.short_bound;
   }
-  const outcome result = search(entry, options);
+  const outcome result = options.seconds != 0 ? search_deep(entry, options) : search(entry, options);
   const bool held = result.result == rl::test_result_success;
   const bool shown = result.result == rl::test_result_user_assert_failed;
   const bool good = entry.expected == expectation::holds ? held : shown;
@@ -107,7 +128,7 @@ int run(int count, char** arguments) {
       first_only = true;
     } else if (strcmp(argument, "--full") == 0) {
       options.kind = search_kind::full;
-    } else if (strcmp(argument, "--bound") == 0 || strcmp(argument, "--random") == 0 ||
+    } else if (strcmp(argument, "--bound") == 0 || strcmp(argument, "--deep") == 0 || strcmp(argument, "--random") == 0 ||
                strcmp(argument, "--limit") == 0) {
       if (!parse_number(value, number)) {
         fprintf(stderr, "model_test: %s needs a number\n%s", argument, usage);
@@ -117,6 +138,8 @@ int run(int count, char** arguments) {
       if (argument[2] == 'b') {
         options.kind = search_kind::bound;
         options.context_bound = static_cast<unsigned>(number);
+      } else if (argument[2] == 'd') {
+        options.seconds = static_cast<double>(number);
       } else {
         options.executions = number;
         if (argument[2] == 'r') options.kind = search_kind::random;

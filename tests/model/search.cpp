@@ -30,6 +30,15 @@ null_buffer nothing;
 const scenario_entry* current = nullptr;
 uint64_t begun = 0;
 uint64_t limit = 0;  // 0: none
+double time_limit = 0;
+std::chrono::steady_clock::time_point start;
+
+bool is_enough() {
+  ++begun;
+  if (limit != 0 && begun > limit) return true;
+  return time_limit != 0 && begun % 256 == 0 &&
+         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() > time_limit;
+}
 alignas(128) unsigned char storage[scenario_room];
 
 template <rl::thread_id_t thread_count>
@@ -41,7 +50,7 @@ struct suite : rl::test_suite<suite<thread_count>, thread_count> {
   ~suite() { body_->~scenario(); }
 
   void before() {
-    if (limit != 0 && ++begun > limit) rl::ctx().rl_until("stopped", RL_INFO);
+    if (is_enough()) rl::ctx().rl_until("stopped", RL_INFO);
     body_->prepare();
   }
   void thread(unsigned index) {
@@ -68,15 +77,15 @@ outcome run(const search_options& options, rl::scheduler_type_e type) {
   params.progress_stream = &null_stream;
   begun = 0;
   limit = random ? 0 : options.executions;
-
-  const auto start = std::chrono::steady_clock::now();
+  time_limit = random ? 0 : options.seconds;
+  start = std::chrono::steady_clock::now();
   outcome result;
   rl::ostringstream state;
   result.result = rl::run_test<suite, scheduler>(params, state, false);
   result.executions = params.stop_iteration;
   if (result.result == rl::test_result_until_condition_hit) {
     result.result = rl::test_result_success;
-    result.executions = options.executions;
+    result.executions = begun - 1;
   } else if (result.result == rl::test_result_success) {
     result.complete = !random;
   } else {
@@ -85,6 +94,7 @@ outcome run(const search_options& options, rl::scheduler_type_e type) {
     params.collect_history = true;
     params.output_stream = &report_stream;
     limit = 0;
+    time_limit = 0;
     rl::ostringstream again;
     (void)rl::run_test<suite, scheduler>(params, again, true);
     result.report = report.text();

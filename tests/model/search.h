@@ -11,6 +11,7 @@ struct search_options {
   search_kind kind = search_kind::full;
   unsigned context_bound = 3;  // bound: this many preemptions
   uint64_t executions = 0;     // random: how many. full, bound: stop after so many; 0: never
+  double seconds = 0;          // full, bound: stop after this time; 0: never
 };
 
 struct outcome {

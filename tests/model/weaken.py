@@ -2,7 +2,7 @@
 """Shows that the model checks notice: weakens every memory order of pipeline/, one at a time, takes away each side of the
 barrier, and breaks the protocol's structure (faults.py); each time some scenario must fail. Writes docs/proof-orders.md.
 
-  weaken.py [--build DIRECTORY] [--only TEXT] [--jobs N] [--output FILE]
+  weaken.py [--build DIRECTORY] [--only TEXT] [--jobs N] [--deep SECONDS] [--fresh] [--output FILE]
 
 Orders are weakened by name (-DSLUICE_ORDER_<name>=relaxed) and, where a name is used more than once, at each use, in a copy
 of the header. An order or use for which no scenario fails is listed as UNPROVEN; it is not weakened for that.
@@ -26,6 +26,7 @@ import faults
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 GROUPS = ["ring", "loss", "merge", "wake"]
+ALL_GROUPS = ["machine", *GROUPS]
 COMPILER = os.environ.get("CXX", "g++")
 FLAGS = ["-std=c++20", "-O1", "-w"]
 TIMEOUT = 900  # seconds, for one run of one group
@@ -78,8 +79,8 @@ class builder:
             compile_object(directory / "none", f"tests/model/{name}.cpp", target, [])
             self.common[name] = target
 
-    def run_group(self, key, group, defines=(), edits=(), machine_changed=False):
-        """Builds one group of scenarios with the change; returns its result lines."""
+    def run_group(self, key, group, defines=(), edits=(), machine_changed=False, deep=0):
+        """Builds one group of scenarios with the change; returns its result lines. `deep`: seconds, instead of short bounds."""
         work = self.directory / key
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
@@ -94,7 +95,8 @@ class builder:
         program = work / "model_test"
         subprocess.run([COMPILER, *map(str, objects), "-o", str(program)], check=True)
         try:
-            done = subprocess.run([str(program), "--short", "--first"], capture_output=True, text=True, timeout=TIMEOUT)
+            extent = ["--deep", str(deep)] if deep else ["--short", "--first"]
+            done = subprocess.run([str(program), *extent], capture_output=True, text=True, timeout=None if deep else TIMEOUT)
         except subprocess.TimeoutExpired:
             return [{"scenario": group, "good": False, "what": f"did not end within {TIMEOUT} s", "executions": "?"}]
         finally:
@@ -168,6 +170,10 @@ def tasks(build):
             yield ("uses", f"`{name}` | {path.name}:{line} `{code}`",
                    lambda name=name, path=path, line=line, new=new:
                    search(build, f"use-{path.name}-{line}", hint(name), edits=[(path, new)]))
+    for number, (name, path, changes) in enumerate(faults.PATHS):
+        edits = [edit for file, pairs in changes for edit in edited(file, pairs)]
+        yield ("paths", f"`{name}` | {path}",
+               lambda number=number, name=name, edits=edits: search(build, f"path-{number}", hint(name), edits=edits))
     for title, breaks, switch, groups in faults.BARRIER_SIDES:
         for group in groups:
             yield ("sides", f"{title}: {breaks} | {group}",
@@ -189,6 +195,8 @@ HEADS = {
     "orders": ("Orders, by name", "| order | used at | fails first | with | executions |\n|---|---|---|---|---|"),
     "uses": ("Orders, at each use", "Names that are used more than once, weakened at one place only.\n\n"
              "| order | use | fails first | with | executions |\n|---|---|---|---|---|"),
+    "paths": ("Orders, on each path", "A name that stands in one function which several paths come through, weakened on one of them "
+              "only.\n\n| order | path | fails first | with | executions |\n|---|---|---|---|---|"),
     "sides": ("Sides of the barrier", "Each must be needed for the merge (publication, then clock) and for sleep (close, then "
               "announcement).\n\n| side left out | scenarios | fails first | with | executions |\n|---|---|---|---|---|"),
     "faults": ("Faults of structure", "| fault | in | fails first | with | executions |\n|---|---|---|---|---|"),
@@ -198,7 +206,7 @@ HEADS = {
 class memory:
     """Results of earlier runs over exactly the same sources, so that a run that was stopped goes on where it was."""
 
-    def __init__(self, path):
+    def __init__(self, path, fresh):
         self.path = path
         digest = hashlib.sha256(" ".join([COMPILER, *FLAGS]).encode())
         for source in sorted([*(ROOT / "pipeline").glob("*.h"), *(ROOT / "tests/model").iterdir()]):
@@ -209,7 +217,7 @@ class memory:
             stored = json.loads(path.read_text())
         except (FileNotFoundError, json.JSONDecodeError):
             stored = {}
-        self.results = stored.get("results", {}) if stored.get("key") == self.key else {}
+        self.results = stored.get("results", {}) if stored.get("key") == self.key and not fresh else {}
 
     def store(self, title, failed):
         self.results[title] = failed
@@ -221,6 +229,8 @@ def main():
     options.add_argument("--build", type=pathlib.Path, default=ROOT / "build/weaken")
     options.add_argument("--only", default="", help="only what has this text in its title; writes no file")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options.add_argument("--fresh", action="store_true", help="begin anew, whatever is known from an earlier run")
+    options.add_argument("--deep", type=int, default=10, help="seconds of one search over a scenario without a change")
     options.add_argument("--output", type=pathlib.Path, default=ROOT / "docs/proof-orders.md")
     arguments = options.parse_args()
 
@@ -236,9 +246,10 @@ def main():
 
     # Each change; and without a change everything holds.
     if not arguments.only:
-        wanted += [("unchanged", f"{group} scenarios, unchanged",
-                    lambda group=group: build.run_group(f"unchanged-{group}", group)) for group in GROUPS]
-    known = memory(arguments.build / "results.json")
+        wanted += [("unchanged", f"{group} scenarios, unchanged, {arguments.deep} s",
+                    lambda group=group: build.run_group(f"unchanged-{group}", group, deep=arguments.deep))
+                   for group in ALL_GROUPS]
+    known = memory(arguments.build / "results.json", arguments.fresh)
     results = [known.results.get(task[1]) for task in wanted]
     done = sum(result is not None for result in results)
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
