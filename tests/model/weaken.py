@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Shows that the model checks notice: weakens every memory order of pipeline/, one at a time, takes away each side of the
-barrier, and breaks the protocol's structure (faults.py); each time some scenario must fail. Writes docs/proof-orders.md.
+barrier, and breaks the protocol's structure (faults.py); each time some scenario must fail. `./run prove --long` makes
+docs/proof-orders.md with it.
 
-  weaken.py [--build DIRECTORY] [--only TEXT] [--jobs N] [--deep SECONDS] [--fresh] [--output FILE]
+  weaken.py [--build DIRECTORY] [--only TEXT] [--jobs N] [--deep SECONDS] [--fresh] [--output PAGE] [--json FILE]
 
 Orders are weakened by name (-DSLUICE_ORDER_<name>=relaxed) and, where a name is used more than once, at each use, in a copy
 of the header. An order or use for which no scenario fails is listed as UNPROVEN; it is not weakened for that.
@@ -230,8 +231,10 @@ def main():
     options.add_argument("--only", default="", help="only what has this text in its title; writes no file")
     options.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options.add_argument("--fresh", action="store_true", help="begin anew, whatever is known from an earlier run")
-    options.add_argument("--deep", type=int, default=10, help="seconds of one search over a scenario without a change")
-    options.add_argument("--output", type=pathlib.Path, default=ROOT / "docs/proof-orders.md")
+    options.add_argument("--deep", type=int, default=0,
+                         help="seconds of one search over a scenario without a change; 0: the short bounds")
+    options.add_argument("--output", type=pathlib.Path, help="the tables as a page of docs/")
+    options.add_argument("--json", type=pathlib.Path, help="the counts, for tests/prove.py")
     arguments = options.parse_args()
 
     build = builder(arguments.build)
@@ -246,7 +249,7 @@ def main():
 
     # Each change; and without a change everything holds.
     if not arguments.only:
-        wanted += [("unchanged", f"{group} scenarios, unchanged, {arguments.deep} s",
+        wanted += [("unchanged", f"{group} scenarios, unchanged, {f'{arguments.deep} s a search' if arguments.deep else 'short bounds'}",
                     lambda group=group: build.run_group(f"unchanged-{group}", group, deep=arguments.deep))
                    for group in ALL_GROUPS]
     known = memory(arguments.build / "results.json", arguments.fresh)
@@ -261,7 +264,10 @@ def main():
             done += 1
             failed = [line["scenario"] for line in results[i] if not line["good"]]
             verdict = failed[0] if failed else "holds" if wanted[i][0] == "unchanged" else "UNPROVEN"
-            print(f"[{done}/{len(wanted)}] {wanted[i][1]}: {verdict}", file=sys.stderr)
+            if sys.stderr.isatty():
+                print(f"\r\033[K[{done}/{len(wanted)}] {wanted[i][1][:60]}: {verdict}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
 
     unchanged = [line for task, lines in zip(wanted, results) if task[0] == "unchanged" for line in lines]
     bad = [line["scenario"] for line in unchanged if not line["good"]]
@@ -271,9 +277,12 @@ def main():
     wanted, results = zip(*[(task, lines) for task, lines in zip(wanted, results) if task[0] != "unchanged"])
 
     sections = {table: [] for table in HEADS}
+    noticed = {table: [0, 0] for table in HEADS}  # of how many
     unproven = []
     for (table, title, _), failed in zip(wanted, results):
+        noticed[table][1] += 1
         if failed:
+            noticed[table][0] += 1
             sections[table].append(row(title, failed))
             continue
         reason = next((KNOWN_UNPROVEN[text] for text in KNOWN_UNPROVEN if text in title), None)
@@ -281,7 +290,7 @@ def main():
         unproven.append((title, reason))
 
     text = ["# What each memory order is for, shown by taking it away", "",
-            "Made by `tests/model/weaken.py`; not edited by hand. What the model is and what it is not: [proof.md](proof.md).",
+            "Made by `./run prove --long` (`tests/model/weaken.py`); not edited by hand. What the model is and what it is not: [proof.md](proof.md).",
             "Each line is a build with one thing weakened, and the scenario that fails in it. *executions*: how many were tried",
             "until the failure. The same builds without a change hold in every scenario (last table).", ""]
     for table, lines in sections.items():
@@ -295,9 +304,11 @@ def main():
         text += ["## Without a change", "", "| scenario | explored | executions |", "|---|---|---|"]
         text += [f"| {line['scenario']} | {plain(line['what'])} | {line['executions']} |" for line in unchanged]
         text.append("")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"noticed": noticed, "unproven": unproven, "unchanged": unchanged}))
     if arguments.only:
         print("\n".join(text))
-    else:
+    elif arguments.output:
         arguments.output.write_text("\n".join(text))
     print(counts, file=sys.stderr)
     return 1 if any(reason is None for _, reason in unproven) else 0

@@ -9,7 +9,7 @@ longer applies or no longer compiles is an error: exit status 1.
     mutate.py --quick          one for each of ring, ledger, reader, merge and wake
     mutate.py WORD ...         those whose names contain a WORD
     mutate.py --reference      each fault also under tests/reference: does it disagree, and how short is the shortest case
-    mutate.py --page           all faults, with the reference, into docs/proof-faults.md
+    mutate.py --page FILE      all faults, with the reference, as a page of docs/ (`./run prove --long` makes it)
 """
 import argparse
 import concurrent.futures
@@ -290,7 +290,7 @@ def page(results):
     killed = sum(done[0] for _, done in results)
     disagreed = sum(done[2] != "agrees" for _, done in results)
     lines = ["# Faults made by hand, and the tests that notice them", "",
-             "Made by `tests/pipeline/mutate.py --page`; not edited by hand. Each line is one change to one header of `pipeline/`;",
+             "Made by `./run prove --long` (`tests/pipeline/mutate.py`); not edited by hand. Each line is one change to one header of `pipeline/`;",
              "*noticed by* is the first test that fails in a build with it. *Reference* is the same build under",
              f"`tests/reference` ({REFERENCE_CASES} random cases, seed 1): in which case it first disagrees with the model of plain queues, and",
              "how short the case becomes by shrinking. The reference runs in one thread: what takes a second one, a hostile client or",
@@ -309,7 +309,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--reference", action="store_true")
-    parser.add_argument("--page", action="store_true")
+    parser.add_argument("--page", type=pathlib.Path)
     parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("words", nargs="*")
@@ -342,10 +342,14 @@ def main():
         for fault, done in zip(faults, pool.map(lambda each: check(workshop, *each, reference), enumerate(faults))):
             print(f"{fault.header:14} {fault.name:{width}}  {done[1]}" + (f"; reference: {done[2]}" if done[2] else ""), flush=True)
             results.append((fault, done))
+            if sys.stderr.isatty() and not sys.stdout.isatty():
+                print(f"\r\033[K[{len(results)}/{len(faults)}] {fault.name}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty() and not sys.stdout.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
     killed = sum(done[0] for _, done in results)
     print(f"{killed} of {len(results)} faults were noticed")
     if options.page:
-        (ROOT / "docs/proof-faults.md").write_text(page(results))
+        options.page.write_text(page(results))
     return 0 if killed == len(results) else 1
 
 

@@ -8,7 +8,8 @@ namespace {
 rc::Gen<verb> any_verb() {
   return rc::gen::weightedElement<verb>({{24, verb::write},
                                          {20, verb::reserve},
-                                         {3, verb::look_between},
+                                         {2, verb::write_under_a_look},
+                                         {3, verb::reserve_under_a_look},
                                          {6, verb::fill},
                                          {18, verb::commit},
                                          {6, verb::discard},
@@ -58,7 +59,9 @@ const char* name_of(verb what) {
       return "write";
     case verb::reserve:
       return "reserve";
-    case verb::look_between:
+    case verb::write_under_a_look:
+      return "write, and before it has its time consume all";
+    case verb::reserve_under_a_look:
       return "reserve, and before it has its time consume all";
     case verb::fill:
       return "fill";
@@ -115,7 +118,8 @@ void showValue(const operation& each, std::ostream& out) {
     case verb::reserve:
       if (each.times != 1) out << ' ' << each.times << " times";
       [[fallthrough]];
-    case verb::look_between:
+    case verb::write_under_a_look:
+    case verb::reserve_under_a_look:
       out << ": cpu " << each.cpu << ", type " << each.type
           << (each.type == critical_type ? " (critical)" : "") << ", " << each.payload << " bytes";
       break;

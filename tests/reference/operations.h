@@ -11,11 +11,13 @@
 namespace sluice::reference {
 
 enum class verb {
-  write,         // reserve, copy and commit at once, `times` times
-  reserve,       // `times` times
-  look_between,  // the same as one reserve, but a pass runs when the record is published and has no time yet
-  fill,          // the `which`-th open record
-  commit,        // the `which`-th open record, whoever reserved it
+  write,    // reserve, copy and commit at once, `times` times
+  reserve,  // `times` times
+  // Once, and a pass runs when the record is published and has no time yet.
+  write_under_a_look,
+  reserve_under_a_look,
+  fill,    // the `which`-th open record
+  commit,  // the `which`-th open record, whoever reserved it
   discard,
   wait,       // `ticks` pass
   turn_back,  // the clock goes back by `ticks`

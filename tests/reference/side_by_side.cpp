@@ -187,8 +187,9 @@ void rig::step() {
     case verb::reserve:
       for (uint32_t i = 0; i < each.times; ++i) produce(each, each.what == verb::write, false);
       break;
-    case verb::look_between:
-      produce(each, false, true);
+    case verb::write_under_a_look:
+    case verb::reserve_under_a_look:
+      produce(each, each.what == verb::write_under_a_look, true);
       break;
     case verb::fill:
       fill(each);
@@ -282,7 +283,8 @@ void rig::consume(uint64_t room, uint32_t inside) {
     in_barrier_ = [this, inside] {
       for (uint32_t i = 0; i < inside && next_ < operations_.size(); ++i) {
         const verb what = operations_[next_].what;
-        if (what == verb::look_between || what >= verb::consume) break;
+        if (what == verb::write_under_a_look || what == verb::reserve_under_a_look || what >= verb::consume)
+          break;
         step();
       }
     };
