@@ -17,6 +17,8 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -102,6 +104,44 @@ class pacer {
   uint64_t next_;
 };
 
+// Ends the program if nothing has arrived for 20 s: an event is lost for good, and its consumer would wait for ever.
+class patience {
+ public:
+  explicit patience(std::string what) : what_(std::move(what)) {}
+  void idle() {
+    if (++idle_ % 65536 != 0) return;
+    const uint64_t now = monotonic_nanoseconds();
+    if (since_ == 0) since_ = now;
+    if (now - since_ < 20'000'000'000) return;
+    std::fprintf(stderr, "\nsluice_bench: %s: waited 20 s for the next event: one is lost\n", what_.c_str());
+    std::_Exit(1);
+  }
+  void arrived() { since_ = idle_ = 0; }
+
+ private:
+  std::string what_;
+  uint64_t idle_ = 0;
+  uint64_t since_ = 0;
+};
+
+// The consumer's loop: drains until `all` have come, at most every `rest`; `then` after each drain.
+template <class contestant, class action>
+void consume(contestant& queue, arrivals<typename contestant::clock>& seen, uint64_t all, uint64_t rest, action&& then) {
+  pacer steps(rest);
+  patience waiting(contestant::name());
+  while (seen.count() < all) {
+    steps.wait();
+    if (queue.drain(seen) == 0) {
+      waiting.idle();
+      relax();
+    } else {
+      waiting.arrived();
+    }
+    seen.consumed();
+    then();
+  }
+}
+
 template <class contestant>
 void saturate(benchmark::State& state, uint64_t rest, uint64_t events) {
   using clock = typename contestant::clock;
@@ -117,18 +157,13 @@ void saturate(benchmark::State& state, uint64_t rest, uint64_t events) {
         queue.finish();
       },
       [&] {
-        pacer steps(rest);
-        uint64_t begin = 0, before = 0;
-        while (seen.count() < all) {
-          steps.wait();
-          if (queue.drain(seen) == 0) relax();
-          seen.consumed();
-          if (begin == 0 && seen.count() >= warm) {
-            seen.forget_latencies();
-            before = seen.count();
-            begin = monotonic_nanoseconds();
-          }
-        }
+        uint64_t begin = monotonic_nanoseconds(), before = 0;
+        consume(queue, seen, all, rest, [&] {
+          if (before != 0 || seen.count() < warm || seen.count() == all) return;
+          seen.forget_latencies();
+          before = seen.count();
+          begin = monotonic_nanoseconds();
+        });
         each = static_cast<double>(monotonic_nanoseconds() - begin) / static_cast<double>(all - before);
       });
   state.counters["ns"] = each;
@@ -153,14 +188,7 @@ void pace(benchmark::State& state, uint64_t rest, uint64_t events) {
         }
         queue.finish();
       },
-      [&] {
-        pacer steps(rest);
-        while (seen.count() < events) {
-          steps.wait();
-          if (queue.drain(seen) == 0) relax();
-          seen.consumed();
-        }
-      });
+      [&] { consume(queue, seen, events, rest, [] {}); });
   seen.report(state, events);
 }
 

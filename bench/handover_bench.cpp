@@ -22,6 +22,7 @@ void add_all(const settings& with, const std::vector<uint64_t>& rests) {
   add_contestant<boost_queue<clock, 8>>(with, {0});
   add_contestant<boost_queue<clock, 32>>(with, {0});
   add_contestant<boost_queue<clock, 128>>(with, {0});
+  add_contestant<boost_queue<clock, 512>>(with, {0});
   add_contestant<reader_writer_queue<clock>>(with, rests);
   add_contestant<ck_queue<clock>>(with, rests);
   add_contestant<wfc_queue<clock>>(with, rests);

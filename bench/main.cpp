@@ -1,6 +1,7 @@
 // sluice_bench: figures are ratios. Compare each with the floor and the peers of the same run on the same machine.
 //
 //   sluice_bench [--quick | --check] [--json FILE] [--benchmark_filter=REGEX ...]
+#include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -28,6 +29,38 @@ void show_progress(const std::string& name) {
   ++done;
   if (terminal) std::fprintf(stderr, "\r\033[K[%lu of up to %lu] %s", done, declared * repetitions, name.c_str());
 }
+
+// Processor time in seconds: what this process used, and what everybody on this machine did.
+double used_here() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+         1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+}
+double used_by_all() {
+  std::ifstream file("/proc/stat");
+  std::string label;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft = 0, stolen = 0;
+  file >> label >> user >> nice >> system >> idle >> waiting >> interrupts >> soft >> stolen;
+  return (user + nice + system + interrupts + soft + stolen) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+// Around each repetition: what others took of the processors meanwhile, in seconds, and what there was of them. The
+// kernel counts in ticks of 10 ms, so only sums over many repetitions mean anything.
+class witness {
+ public:
+  witness() : here_(used_here()), all_(used_by_all()), begin_(monotonic_nanoseconds()) {}
+  void testify(benchmark::State& state) const {
+    const double lasted = 1e-9 * static_cast<double>(monotonic_nanoseconds() - begin_);
+    state.counters["others_took"] = (used_by_all() - all_) - (used_here() - here_);
+    state.counters["processors_had"] = lasted * static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
+  }
+
+ private:
+  double here_;
+  double all_;
+  uint64_t begin_;
+};
 
 // Says nothing: the figures go to the file. Remembers failures.
 class silent_reporter : public benchmark::BenchmarkReporter {
@@ -113,7 +146,7 @@ int run(int count, char** given) {
       return usage();
     }
   }
-  if (repeat.empty()) repeat = with.how == effort::full ? "41" : with.how == effort::quick ? "9" : "1";
+  if (repeat.empty()) repeat = with.how == effort::full ? "31" : with.how == effort::quick ? "9" : "1";
   repetitions = std::strtoull(repeat.c_str(), nullptr, 10);
   if (repetitions == 0) return usage();
   arguments.push_back("--benchmark_repetitions=" + repeat);
@@ -158,7 +191,9 @@ benchmark::internal::Benchmark* declare(const std::string& name, uint64_t iterat
                                       [name, body = std::move(body)](benchmark::State& state) {
                                         show_progress(name);
                                         pin_to(pick_cpus().first);
+                                        const witness of_others;
                                         body(state);
+                                        of_others.testify(state);
                                       })
       ->Iterations(static_cast<benchmark::IterationCount>(iterations))
       ->UseRealTime();

@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""The report of a benchmark run: what it keeps, what it says of repetitions, and that the page comes out whole.
+
+Usage: report_test.py RAW_JSON, the output of `sluice_bench --check --json RAW_JSON`.
+"""
+import copy
+import json
+import os
+import re
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench/report"))
+import handover
+import page
+import results
+import targets
+from markdown import number
+
+RAW = sys.argv.pop(1)
+
+
+def raw_run():
+    with open(RAW) as file:
+        return json.load(file)
+
+
+class Statistics(unittest.TestCase):
+    def test_the_interval_of_a_median_is_that_of_the_binomial_distribution(self):
+        # For 41 values, 95 %: ranks 14 and 28. For 9: 2 and 8. Too few: all of them.
+        self.assertEqual(results.median_interval(range(1, 42)), (14, 28))
+        self.assertEqual(results.median_interval(range(1, 10)), (2, 8))
+        self.assertEqual(results.median_interval([3, 1, 2]), (1, 3))
+        self.assertEqual(results.median_interval([5]), (5, 5))
+
+    def test_the_order_of_the_values_does_not_matter(self):
+        self.assertEqual(results.median_interval([9, 1, 8, 2, 7, 3, 6, 4, 5]), (2, 8))
+
+    def test_a_ratio_holds_the_true_one_inside_its_interval_and_widens_with_the_spread(self):
+        narrow = results.ratio(results.Figure([99, 100, 101] * 5), results.Figure([49, 50, 51] * 5))
+        wide = results.ratio(results.Figure([60, 100, 140] * 5), results.Figure([30, 50, 70] * 5))
+        self.assertEqual(narrow.median, 2)
+        self.assertLessEqual(narrow.low, 2)
+        self.assertGreaterEqual(narrow.high, 2)
+        self.assertGreater(wide.high - wide.low, narrow.high - narrow.low)
+
+    def test_numbers_have_three_significant_digits(self):
+        self.assertEqual([number(v) for v in (0.5, 1.234, 12.34, 123.4, 1234, -0.123)],
+                         ["0.50", "1.23", "12.3", "123", "1234", "-0.12"])
+
+
+class Kept(unittest.TestCase):
+    def test_every_benchmark_and_every_repetition_is_kept(self):
+        raw = raw_run()
+        kept = results.compact(raw)
+        names = {entry["run_name"].split("/iterations:")[0] for entry in raw["benchmarks"]}
+        self.assertEqual(names, set(kept["benchmarks"]))
+        for name, figures in kept["benchmarks"].items():
+            self.assertTrue(figures, name)
+
+    def test_repetitions_stay_in_their_order(self):
+        raw = raw_run()
+        raw["benchmarks"] = [dict(entry, repetition_index=index, real_time=float(index + 1))
+                             for entry in raw["benchmarks"] if entry["run_name"].startswith("write/write/64/monotonic")
+                             for index in (2, 0, 1)]
+        self.assertEqual(results.compact(raw)["benchmarks"]["write/write/64/monotonic"]["time"], [1, 2, 3])
+
+    def test_a_run_in_which_a_benchmark_failed_is_refused(self):
+        raw = raw_run()
+        raw["benchmarks"][3]["error_occurred"] = True
+        with self.assertRaisesRegex(ValueError, re.escape(raw["benchmarks"][3]["name"])):
+            results.compact(raw)
+
+    def test_what_others_took_of_the_machine_is_told(self):
+        raw = raw_run()
+        for entry in raw["benchmarks"]:
+            entry.update(others_took=0.5, processors_had=2)
+        self.assertEqual(results.compact(raw)["context"]["taken by others"], "25.0 %")
+
+    def test_what_was_written_is_what_is_read(self):
+        kept = results.compact(raw_run())
+        with tempfile.TemporaryDirectory() as directory:
+            results.write(kept, directory + "/run.json")
+            self.assertEqual(results.Results.load(directory + "/run.json").benchmarks, kept["benchmarks"])
+
+
+def make(directory, kept):
+    path = directory + "/benchmarks.md"
+    page.make_page(results.Results(kept), path)
+    with open(path) as file:
+        return file.read()
+
+
+class Page(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.run_kept = results.compact(raw_run())
+        cls.directory = tempfile.TemporaryDirectory()
+        cls.text = make(cls.directory.name, cls.run_kept)
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.directory.cleanup()
+
+    def setUp(self):
+        self.kept = copy.deepcopy(self.run_kept)
+
+    def test_the_page_shows_every_picture_it_names(self):
+        pictures = re.findall(r"\]\((benchmarks/\S+\.(?:svg|png))\)", self.text)
+        self.assertGreaterEqual(len(pictures), 8)
+        for picture in pictures:
+            with open(f"{self.directory.name}/{picture}", "rb") as file:
+                start = file.read(200)
+            self.assertTrue(start.startswith(b"\x89PNG") or b"<svg" in start, picture)
+
+    def test_every_link_inside_the_page_has_its_heading(self):
+        headings = {re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+                    for line in self.text.splitlines() if line.startswith("#")}
+        for link in re.findall(r"\]\(#([^)]+)\)", self.text):
+            self.assertIn(link, headings)
+
+    def test_every_table_is_rectangular(self):
+        for block in re.findall(r"(?:^\|.*\n)+", self.text, re.MULTILINE):
+            widths = {line.count("|") for line in block.splitlines()}
+            self.assertEqual(len(widths), 1, block)
+
+    def test_a_machine_with_one_processor_has_a_page_too(self):
+        kept = self.kept
+        for name in list(kept["benchmarks"]):
+            if name.startswith(("limit/", "handover/", "paced/")) or re.match(r"parallel/\w+/2/", name):
+                del kept["benchmarks"][name]
+        with tempfile.TemporaryDirectory() as directory:
+            self.assertNotIn("## One producer, one consumer", make(directory, kept))
+
+    def test_a_target_is_reached_or_its_miss_is_explained(self):
+        kept = self.kept
+        floor = kept["benchmarks"]["write/floor/64/monotonic"]["time"][0]
+        for above, reached in ((3.9, True), (4.5, False)):
+            kept["benchmarks"]["write/write/64/monotonic"]["time"] = [floor + above]
+            first = next(iter(targets.all_targets(results.Results(kept))))
+            self.assertEqual(first.reached, reached)
+            missed = targets.targets_section(results.Results(kept)).partition("Not reached:")[2]
+            self.assertEqual(f"**{first.what}**" in missed, not reached)
+
+    @unittest.skipUnless("limit/round_trip" in results.compact(raw_run())["benchmarks"], "one processor")
+    def test_a_range_push_is_compared_at_the_same_latency(self):
+        kept = self.kept
+        for name, each, latency in (("sluice_reader", 40, 3000), ("boost_range_8", 90, 1400), ("boost_range_32", 50, 3200),
+                                    ("boost_range_128", 42, 6000)):
+            kept["benchmarks"][f"handover/{name}/0/monotonic"].update(ns=[each], latency_p50=[latency])
+        found = handover.range_at_same_latency(results.Results(kept), "handover/sluice_reader/0/monotonic", "monotonic")
+        self.assertEqual(found, "handover/boost_range_32/0/monotonic")
+
+    @unittest.skipUnless("limit/round_trip" in results.compact(raw_run())["benchmarks"], "one processor")
+    def test_a_peer_that_wins_is_named_with_its_reason(self):
+        kept = self.kept
+        kept["benchmarks"]["handover/moodycamel/0/monotonic"]["ns"] = [0.5]
+        lines = handover.winners(results.Results(kept), "monotonic")
+        self.assertTrue(any("moodycamel" in line and "72 bytes" in line for line in lines))
+
+
+if __name__ == "__main__":
+    unittest.main()
