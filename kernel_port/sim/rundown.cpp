@@ -88,19 +88,17 @@ VOID ExWaitForRundownProtectionRelease(PEX_RUNDOWN_REF RunRef) {
   rundown_wait wait;
   KeInitializeEvent(&wait.done, SynchronizationEvent, FALSE);
   ULONG_PTR value = __atomic_load_n(&RunRef->Count, __ATOMIC_ACQUIRE);
-  do {
+  for (;;) {
     if (value == active) return;  // complete already
     if (value & active) misuse("two threads wait for one rundown at the same time");
-    if (value == 0) {
-      if (__atomic_compare_exchange_n(&RunRef->Count, &value, active, false, __ATOMIC_ACQ_REL,
-                                      __ATOMIC_ACQUIRE))
-        return;
-      continue;
-    }
     wait.left.store(value / step, std::memory_order_relaxed);  // published by the exchange
-  } while (value == 0 ||
-           !__atomic_compare_exchange_n(&RunRef->Count, &value, reinterpret_cast<ULONG_PTR>(&wait) | active,
-                                        false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    const ULONG_PTR next = value == 0 ? active : reinterpret_cast<ULONG_PTR>(&wait) | active;
+    const bool nobody_holds_it = value == 0;
+    // A failed exchange brings the count of those who have come or gone meanwhile: all of it is looked at again.
+    if (!__atomic_compare_exchange_n(&RunRef->Count, &value, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) continue;
+    if (nobody_holds_it) return;
+    break;
+  }
   KeWaitForSingleObject(&wait.done, Executive, KernelMode, FALSE, nullptr);
   __atomic_store_n(&RunRef->Count, active, __ATOMIC_RELEASE);
 }

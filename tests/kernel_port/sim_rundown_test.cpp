@@ -63,6 +63,25 @@ TEST_F(rundown, protects_under_contention) {
   }
 }
 
+TEST_F(rundown, that_is_acquired_while_its_wait_begins_is_waited_for) {
+  std::atomic<bool> started{false}, stop{false};
+  std::thread user([&] {
+    activity other(system, 1, 200, 201);
+    started = true;
+    // As many at once as never before: a count left over from another wait is not right by chance.
+    for (ULONG count = 1; !stop.load(std::memory_order_relaxed); ++count) {
+      if (ExAcquireRundownProtectionEx(&reference, count)) ExReleaseRundownProtectionEx(&reference, count);
+    }
+  });
+  eventually([&] { return started.load(); });
+  for (int round = 0; round < 300'000; ++round) {
+    ExWaitForRundownProtectionRelease(&reference);
+    ExReInitializeRundownProtection(&reference);
+  }
+  stop = true;
+  user.join();
+}
+
 TEST_F(rundown_death_test, a_release_too_many_is_a_bug_check) {
   EXPECT_BUG_CHECK(ExReleaseRundownProtection(&reference), "DRIVER_VERIFIER_DETECTED_VIOLATION");
 }
