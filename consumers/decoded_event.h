@@ -14,25 +14,13 @@
 #include <variant>
 #include <vector>
 
-#include "consumers/utf16.h"
+#include "consumers/decoded_value.h"
+#include "consumers/registry_events.h"
 #include "pipeline/batch.h"
 #include "pipeline/loss.h"
 #include "producers/events.h"
 
 namespace sluice {
-
-enum class missing_reason : uint8_t {
-  none,
-  unavailable,  // the kernel gave no string
-  source_gone,  // the process had gone before it could be asked
-};
-
-struct string_value {
-  utf16_bytes text;
-  missing_reason missing = missing_reason::none;
-  bool truncated = false;
-  uint16_t original_length = 0;  // bytes, before it was cut
-};
 
 struct process_create_event {
   std::optional<uint32_t> pid, parent_pid, creating_pid, creating_tid;
@@ -124,6 +112,8 @@ struct damaged_event {
 
 using event_body =
     std::variant<process_create_event, process_exit_event, thread_create_event, thread_exit_event, image_load_event,
+                 registry_create_key_event, registry_open_key_event, registry_set_value_event,
+                 registry_delete_key_event, registry_delete_value_event, registry_rename_key_event,
                  loss_event, anchor_event, overdue_event, type_declaration_event, own_event, unknown_event, damaged_event>;
 
 struct decoded_event {

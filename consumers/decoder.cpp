@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "consumers/payload_reader.h"
+#include "consumers/registry_decoder.h"
 
 namespace sluice {
 namespace {
@@ -158,11 +159,11 @@ size_t fixed_bytes_of(uint16_t type) {
     case event_type_thread_create:
     case event_type_thread_exit: return sizeof(thread_payload);
     case event_type_image_load: return sizeof(image_load_payload);
-    default: return 0;
+    default: return is_registry_event(type) ? registry_fixed_bytes_of(type) : 0;
   }
 }
 
-bool is_notify_event(uint16_t type) { return type >= event_type_process_create && type <= event_type_image_load; }
+bool is_notify_event(uint16_t type) { return type >= event_type_process_create && type <= event_type_registry_rename_key; }
 
 }  // namespace
 
@@ -177,6 +178,12 @@ std::string_view name_of_type(uint16_t type) {
     case event_type_thread_create: return "thread_create";
     case event_type_thread_exit: return "thread_exit";
     case event_type_image_load: return "image_load";
+    case event_type_registry_create_key: return "registry_create_key";
+    case event_type_registry_open_key: return "registry_open_key";
+    case event_type_registry_set_value: return "registry_set_value";
+    case event_type_registry_delete_key: return "registry_delete_key";
+    case event_type_registry_delete_value: return "registry_delete_value";
+    case event_type_registry_rename_key: return "registry_rename_key";
     default: return {};
   }
 }
@@ -219,7 +226,9 @@ decoded_event decoder::decode(const delivered_record& record) {
     }
     case record_type_invalid: in.damage("type", "0 is not a type"); break;
     default:
-      if (layout) {
+      if (is_registry_event(record.type)) {
+        event.body = read_registry_event(in, record.type);
+      } else if (layout) {
         own_event own;
         own.layout = layout;
         own.values.reserve(layout->fields.size());

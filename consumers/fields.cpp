@@ -24,6 +24,17 @@ constexpr flag_name thread_flags[] = {
     {thread_flag_no_start_address, "no_start_address"},
     {thread_flag_remote_uncertain, "remote_uncertain"},
 };
+constexpr flag_name registry_flags[] = {
+    {registry_flag_no_outcome, "no_outcome"},
+    {registry_flag_no_disposition, "no_disposition"},
+    {registry_flag_relative_path, "relative_path"},
+};
+// REG_NONE and the others, by their numbers.
+constexpr std::string_view value_types[] = {
+    "REG_NONE",     "REG_SZ",       "REG_EXPAND_SZ",     "REG_BINARY",
+    "REG_DWORD",    "REG_DWORD_BIG_ENDIAN", "REG_LINK",  "REG_MULTI_SZ",
+    "REG_RESOURCE_LIST", "REG_FULL_RESOURCE_DESCRIPTOR", "REG_RESOURCE_REQUIREMENTS_LIST", "REG_QWORD",
+};
 constexpr uint32_t image_booleans = image_flag_system | image_flag_machine_mismatch;
 
 std::string_view name_of(field_kind kind) {
@@ -77,6 +88,55 @@ class walker {
     number("signature_type", e.signature_type);
     flags(e.flags, {}, image_booleans);
     string("path", e.path);
+  }
+  void operator()(const registry_create_key_event& e) {
+    outcome(e);
+    if (e.disposition && *e.disposition != 0) {
+      if (*e.disposition == 1 || *e.disposition == 2) {
+        visitor_.word("disposition", *e.disposition == 1 ? "created" : "opened");
+      } else {
+        visitor_.word("disposition", fmt::format("0x{:x}", *e.disposition));
+      }
+    }
+    access(e);
+    flags(e.flags, registry_flags);
+    string("key_path", e.key_path);
+  }
+  void operator()(const registry_open_key_event& e) {
+    outcome(e);
+    access(e);
+    flags(e.flags, registry_flags);
+    string("key_path", e.key_path);
+  }
+  void operator()(const registry_delete_key_event& e) {
+    outcome(e);
+    flags(e.flags, registry_flags);
+    string("key_path", e.key_path);
+  }
+  void operator()(const registry_set_value_event& e) {
+    outcome(e);
+    flags(e.flags, registry_flags);
+    string("key_path", e.key_path);
+    string("value_name", e.value_name);
+    if (e.value_type) {
+      visitor_.word("value_type", *e.value_type < std::size(value_types) ? std::string(value_types[*e.value_type])
+                                                                         : fmt::format("0x{:x}", *e.value_type));
+    }
+    if (!e.data) return;
+    visitor_.data("data", *e.data);
+    if (e.value_type && e.data->missing == missing_reason::none) data_by_type(*e.value_type, *e.data);
+  }
+  void operator()(const registry_delete_value_event& e) {
+    outcome(e);
+    flags(e.flags, registry_flags);
+    string("key_path", e.key_path);
+    string("value_name", e.value_name);
+  }
+  void operator()(const registry_rename_key_event& e) {
+    outcome(e);
+    flags(e.flags, registry_flags);
+    string("key_path", e.key_path);
+    string("new_name", e.new_name);
   }
   void operator()(const loss_event& e) {
     visitor_.ticks("first_time", e.first_time);
@@ -138,6 +198,29 @@ class walker {
   }
 
  private:
+  void outcome(const registry_outcome_fields& e) {
+    const bool known = e.flags && (*e.flags & registry_flag_no_outcome) == 0;
+    if (e.status && known) visitor_.hexadecimal("status", static_cast<uint32_t>(*e.status));
+  }
+  void access(const registry_key_fields& e) {
+    if (e.desired_access) visitor_.hexadecimal("desired_access", *e.desired_access);
+  }
+  // What the value's type says that the bytes are; only if they are that long.
+  void data_by_type(uint32_t type, const bytes_value& data) {
+    constexpr uint32_t sz = 1, expand_sz = 2, dword = 4, multi_sz = 7, qword = 11;
+    if (type == sz || type == expand_sz || type == multi_sz) {
+      string_value text;
+      const size_t even = data.bytes.size() & ~size_t{1};
+      const bool terminated = type != multi_sz && !data.truncated && even >= 2 && data.bytes[even - 2] == 0 &&
+                              data.bytes[even - 1] == 0;
+      text.text = data.bytes.first(terminated ? even - 2 : even);
+      visitor_.string("data_string", text);
+    } else if ((type == dword && data.bytes.size() == 4) || (type == qword && data.bytes.size() == 8)) {
+      uint64_t value = 0;
+      for (size_t i = data.bytes.size(); i-- > 0;) value = value << 8 | data.bytes[i];
+      visitor_.number("data_number", value);
+    }
+  }
   template <class value>
   void number(std::string_view name, const std::optional<value>& v) {
     if (v) visitor_.number(name, *v);

@@ -21,6 +21,7 @@ class field_visitor {
   virtual void word(std::string_view name, std::string_view ascii) = 0;
   virtual void string(std::string_view name, const string_value& value) = 0;
   virtual void bytes(std::string_view name, std::span<const uint8_t> value) = 0;
+  virtual void data(std::string_view name, const bytes_value& value) = 0;  // of a kind that only the caller knows
   virtual void utc(std::string_view name, uint64_t value) = 0;       // 100 ns since 1601
   virtual void ticks(std::string_view name, uint64_t value) = 0;     // a moment of the stream's clock
   virtual void duration(std::string_view name, uint64_t ticks) = 0;  // of the same clock

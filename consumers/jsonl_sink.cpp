@@ -68,6 +68,17 @@ class json_visitor : public field_visitor {
     for (const uint8_t byte : value) fmt::format_to(std::back_inserter(out_), "{:02x}", byte);
     out_.push_back('"');
   }
+  void data(std::string_view name, const bytes_value& value) override {
+    if (value.missing != missing_reason::none) {
+      null(name);
+      suffixed_key(name, "_missing");
+      quoted("unavailable");
+    } else {
+      bytes(name, value.bytes);
+    }
+    suffixed_key(name, "_size");
+    fmt::format_to(std::back_inserter(out_), "{}", value.original_length);
+  }
   void utc(std::string_view name, uint64_t value) override {
     const std::string text = iso8601(value);
     text.empty() ? null(name) : word(name, text);

@@ -69,6 +69,37 @@ class payload_reader {
     return value;
   }
 
+  // Raw bytes whose field stands at `offset`; they stand behind the fixed part.
+  std::optional<bytes_value> bytes(size_t offset, std::string_view name) {
+    const std::optional<bytes_field> described = field<bytes_field>(offset, name);
+    if (!described) return std::nullopt;
+    const bytes_field b = *described;
+    if (uint64_t{b.offset} + b.length > payload_.size()) {
+      damage(name, fmt::format("offset {} and length {} lie outside the payload of {} bytes", b.offset, b.length,
+                               payload_.size()));
+      return std::nullopt;
+    }
+    if (b.length != 0 && b.offset < std::max(fixed_bytes_, offset + sizeof(bytes_field))) {
+      damage(name, fmt::format("offset {} lies inside the fixed fields", b.offset));
+      return std::nullopt;
+    }
+    bytes_value value;
+    value.truncated = (b.flags & string_flag_truncated) != 0;
+    value.original_length = b.original_length;
+    if ((b.flags & string_flag_unavailable) != 0) value.missing = missing_reason::unavailable;
+    const bool whole = !value.truncated && value.missing == missing_reason::none;
+    if (value.missing != missing_reason::none && b.length != 0) {
+      damage(name, fmt::format("flagged as missing, with a length of {}", b.length));
+      return std::nullopt;
+    }
+    if (whole ? b.original_length != b.length : value.truncated && b.original_length <= b.length) {
+      damage(name, fmt::format("{} bytes of {}, {}", b.length, b.original_length, whole ? "not truncated" : "truncated"));
+      return std::nullopt;
+    }
+    value.bytes = payload_.subspan(b.offset, b.length);
+    return value;
+  }
+
   std::span<const uint8_t> payload() const { return payload_; }
 
   void damage(std::string_view name, std::string what) {

@@ -48,6 +48,14 @@ class text_visitor : public field_visitor {
     for (const uint8_t byte : value.first(std::min(value.size(), shown_bytes))) append("{:02x}", byte);
     if (value.size() > shown_bytes) append("...({} bytes)", value.size());
   }
+  void data(std::string_view name, const bytes_value& value) override {
+    if (value.missing != missing_reason::none) {
+      put(name, "(unavailable, {} bytes)", value.original_length);
+      return;
+    }
+    bytes(name, value.bytes);
+    if (value.truncated) append("(truncated from {} bytes)", value.original_length);
+  }
   void utc(std::string_view name, uint64_t value) override {
     const std::string text = iso8601(value);
     put(name, "{}", text.empty() ? "(out of range)" : text);
@@ -103,6 +111,12 @@ std::string_view colour_of(const decoded_event& event) {
     case event_type_thread_create:
     case event_type_thread_exit: return "\x1b[36m";
     case event_type_image_load: return "\x1b[34m";
+    case event_type_registry_create_key:
+    case event_type_registry_open_key:
+    case event_type_registry_set_value:
+    case event_type_registry_delete_key:
+    case event_type_registry_delete_value:
+    case event_type_registry_rename_key: return "\x1b[33m";
     case record_type_loss:
     case record_type_overdue: return "\x1b[1;31m";
     case record_type_anchor:

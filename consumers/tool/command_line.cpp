@@ -9,7 +9,7 @@ namespace sluice::tool {
 namespace {
 
 constexpr const char* description =
-    "Carries process, thread, image and own events out of a kernel, in order, with every loss accounted.\n"
+    "Carries process, thread, image, registry and own events out of a kernel, in order, with every loss accounted.\n"
     "The kernel is a simulated NT kernel in this process, which runs the driver's own code. What happens on "
     "it comes from a\n"
     "source: this Linux machine, or a recording.";
@@ -51,7 +51,7 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
       ->check(validator(parse_source))
       ->type_name("SOURCE")
       ->capture_default_str();
-  texts.types = command.add_option("--types", watch.types_text, "Which events: process, thread, image, own")
+  texts.types = command.add_option("--types", watch.types_text, "Which events: process, thread, image, registry, own")
                     ->check(validator(parse_types))
                     ->type_name("LIST")
                     ->capture_default_str();

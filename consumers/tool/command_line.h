@@ -17,7 +17,7 @@ inline constexpr int exit_broken_invariant = 2;  // the run contradicts what Slu
 struct watch_options {
   source_choice source;
   duration_limit duration = std::chrono::seconds(10);
-  std::string types_text = "process,thread,image,own";
+  std::string types_text = "process,thread,image,registry,own";
   uint64_t types = 0;  // bit n: type n was asked for
   bool types_given = false;
   output_format format = output_format::text;

@@ -78,6 +78,11 @@ uint64_t types_of(std::string_view word) {
   if (word == "process") return bit(event_type_process_create) | bit(event_type_process_exit);
   if (word == "thread") return bit(event_type_thread_create) | bit(event_type_thread_exit);
   if (word == "image") return bit(event_type_image_load);
+  if (word == "registry") {
+    return bit(event_type_registry_create_key) | bit(event_type_registry_open_key) | bit(event_type_registry_set_value) |
+           bit(event_type_registry_delete_key) | bit(event_type_registry_delete_value) |
+           bit(event_type_registry_rename_key);
+  }
   if (word == "own") return ~uint64_t{0} << first_own_type;
   return 0;
 }
@@ -89,7 +94,7 @@ parsed<uint64_t> parse_types(std::string_view text) {
     const size_t comma = std::min(text.find(',', start), text.size());
     const std::string_view word = text.substr(start, comma - start);
     const uint64_t bits = types_of(word);
-    if (bits == 0) return {{}, fmt::format("'{}' in '{}' is not an event type: process, thread, image, own", word, text)};
+    if (bits == 0) return {{}, fmt::format("'{}' in '{}' is not an event type: process, thread, image, registry, own", word, text)};
     types |= bits;
     start = comma + 1;
   }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "producers/registry_producer.h"
+
 namespace sluice::tool {
 namespace {
 
@@ -32,7 +34,8 @@ std::string_view name_of(protocol::registration how) {
 sim::machine_options machine_options_of(const watch_options& options) {
   sim::machine_options machine;
   machine.processors = options.cpus != 0 ? options.cpus : host_processors();
-  machine.service_parameters = {{u"sluice", u"RingBytes", options.ring_bytes}};
+  machine.service_parameters = {{u"sluice", u"RingBytes", options.ring_bytes},
+                                {u"sluice", u"RegistryOperations", registry_operations_all}};
   if (const std::optional<uint32_t> bound = options.order.bound_milliseconds) {
     machine.service_parameters.push_back({u"sluice", u"OverdueMilliseconds", *bound});
   }
@@ -56,9 +59,10 @@ running_driver::~running_driver() {
 }
 
 std::string running_driver::describe(const protocol::capabilities& about) const {
-  return fmt::format("{} CPUs, rings of {} KiB each; notify routines: process {}, thread {}, image {}",
+  return fmt::format("{} CPUs, rings of {} KiB each; notify routines: process {}, thread {}, image {}, registry {}",
                      about.cpu_count, about.ring_bytes / 1024, name_of(about.process_registration),
-                     name_of(about.thread_registration), name_of(about.image_registration));
+                     name_of(about.thread_registration), name_of(about.image_registration),
+                     name_of(about.registry_registration));
 }
 
 raised_callbacks running_driver::raised() const {
@@ -67,7 +71,13 @@ raised_callbacks running_driver::raised() const {
            {event_type_process_exit, counts.process_exit},
            {event_type_thread_create, counts.thread_create},
            {event_type_thread_exit, counts.thread_exit},
-           {event_type_image_load, counts.image_load}},
+           {event_type_image_load, counts.image_load},
+           {event_type_registry_create_key, counts.registry_create_key},
+           {event_type_registry_open_key, counts.registry_open_key},
+           {event_type_registry_set_value, counts.registry_set_value},
+           {event_type_registry_delete_key, counts.registry_delete_key},
+           {event_type_registry_delete_value, counts.registry_delete_value},
+           {event_type_registry_rename_key, counts.registry_rename_key}},
           0};
 }
 

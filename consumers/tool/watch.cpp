@@ -73,7 +73,7 @@ class watcher {
   void select_types() {
     const uint64_t can = session_.source().capabilities().types;
     constexpr uint64_t events = ~uint64_t{0} << first_event_type;
-    for (const std::string_view word : {"process", "thread", "image", "own"}) {
+    for (const std::string_view word : {"process", "thread", "image", "registry", "own"}) {
       const uint64_t asked = types_of(word) & options_.types;
       if (asked != 0 && (asked & can) == 0 && (options_.types_given || word != "own")) {
         say("this driver has no {} events", word);

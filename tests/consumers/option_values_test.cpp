@@ -63,16 +63,17 @@ TEST(types_option, takes_a_list) {
   EXPECT_EQ(parse_types("process").result, 1u << event_type_process_create | 1u << event_type_process_exit);
   EXPECT_EQ(parse_types("image,thread").result,
             1u << event_type_image_load | 1u << event_type_thread_create | 1u << event_type_thread_exit);
+  EXPECT_EQ(*parse_types("registry").result, 0x3fu << event_type_registry_create_key);
   EXPECT_EQ(*parse_types("own").result >> 32, 0xffffffffu);
   EXPECT_EQ(*parse_types("own").result & 0xffffffffu, 0u);
 }
 
 TEST(types_option, says_which_word_is_wrong) {
-  for (const char* text : {"", "registry", "process,", ",process", "process,,image", "Process", "process image"}) {
+  for (const char* text : {"", "files", "process,", ",process", "process,,image", "Process", "process image"}) {
     EXPECT_FALSE(parse_types(text).result.has_value()) << text;
   }
-  EXPECT_EQ(parse_types("process,registry").error,
-            "'registry' in 'process,registry' is not an event type: process, thread, image, own");
+  EXPECT_EQ(parse_types("process,files").error,
+            "'files' in 'process,files' is not an event type: process, thread, image, registry, own");
 }
 
 TEST(option_values, a_source_is_a_word_or_a_kind_and_a_file) {

@@ -24,7 +24,7 @@ expect 1 "'5' is not a duration" watch --duration 5
 expect 1 "'-1s' is not a duration" watch --duration=-1s
 expect 1 "not a power of two; 2097152 and 4194304 are" watch --ring-size 3MiB
 expect 1 "out of range" watch --ring-size 4GiB
-expect 1 "'registry' in 'process,registry' is not an event type" watch --types process,registry
+expect 1 "'files' in 'process,files' is not an event type" watch --types process,files
 expect 1 "'xml' is not a format" watch --format xml
 expect 1 "replay" watch --source replay
 expect 1 "not in range" watch --cpus 0
