@@ -5,8 +5,9 @@
 
 Every freestanding header is compiled as its own translation unit, warnings as errors, and so are the instantiations
 beside this script. Checked besides: what a header includes (in its text, and as the preprocessor saw it), by what its
-conditionals decide, what the instantiations leave undefined, that they need no start-up code, and that the producer's
-side has no locked instruction and no fence.
+conditionals decide, what the instantiations leave undefined, and that they need no start-up code. In the producer's side,
+no locked instruction, no fence and no call of a library; on ARM64 the only ordered instructions are ldar, ldapr and stlr, and
+there is no dmb of any kind. In all i686 objects, no x87, MMX or SSE instruction, no cmpxchg8b and no call of a library.
 
 The msvc views parse as MSVC would see the files, but with clang; the cl views of these take the branches that clang
 itself would not take (clang defines __clang__, cl.exe does not).
@@ -82,10 +83,12 @@ SYSTEM_INCLUDES = {"<stdint.h>", "<stddef.h>", "<intrin.h>"}
 # What a conditional may decide by: the compiler and the machine. Never the operating system, never "kernel or not".
 CONDITIONS = re.compile(r"^(defined|__has_feature|_MSC_VER|__GNUC__|__clang__|_M_(X64|IX86|ARM64|AMD64)|"
                         r"__(x86_64|i386|aarch64)__|__SANITIZE_THREAD__|thread_sanitizer|SLUICE_ORDER_\w+)$")
-# Calls that a compiler may make of its own accord; every kernel exports them.
+# Calls that a compiler may make of its own accord; every kernel exports them. Not from a producer, and not on i686.
 LIBRARY_CALLS = {"memcpy", "memmove", "memset", "memcmp"}
 START_UP_SECTIONS = re.compile(r"\.(init_array|ctors|preinit_array|tdata|tbss)\b")
-# lock prefix, xchg with memory (locks by itself), fences; exclusive and atomic memory operations, barriers.
+# What a 32-bit kernel has not saved, and the 64-bit move that locks the bus. (In AT&T's spelling x87 alone begins with f.)
+FOREIGN_TO_I686 = re.compile(r"\t((f[a-z0-9]+|emms|v?mov[ad]q|cmpxchg8b)\b.*|\S+\s.*%([xyz]?mm\d|st\b).*)")
+# lock prefix, xchg with memory (locks by itself), fences, serialisation; exclusive and atomic memory operations, barriers.
 ORDERING_INSTRUCTIONS = {
     "x86": re.compile(r"\t(lock\b.*|xchg\s+.*\(.*|[mls]fence\b.*|cpuid\b.*)"),
     "aarch64": re.compile(r"\t((dmb|dsb|isb|ldx\w+|ldaxr?\w*|stl?xr?\w*|cas\w*|swp\w*|ld(add|clr|set|eor|smax|smin|umax|umin)\w*)\s.*)"),
@@ -163,21 +166,24 @@ def check_header(view, command, header, allowed, scratch):
 
 def check_object(view, source, producer):
     """An instantiation's object: what it lacks, what it would need before main, what its producer executes."""
+    machine = next((each for each in ("i686", "aarch64") if each in view.objdump), "x86_64")
     symbols = run([view.objdump, "-t", source])
     undefined = {line.split()[-1] for line in symbols.splitlines() if "*UND*" in line.split()}
-    if undefined - LIBRARY_CALLS:
-        raise Broken(f"{source.name} needs from outside: {' '.join(sorted(undefined - LIBRARY_CALLS))}")
+    allowed = set() if producer or machine == "i686" else LIBRARY_CALLS
+    if undefined - allowed:
+        raise Broken(f"{source.name} needs from outside: {' '.join(sorted(undefined - allowed))}")
     start_up = START_UP_SECTIONS.search(run([view.objdump, "-h", source]))
     if start_up:
         raise Broken(f"{source.name} has a section {start_up.group()}: nothing runs or sets it up in a kernel")
-    if producer:
-        code = run([view.objdump, "-d", "--no-show-raw-insn", source])
-        pattern = ORDERING_INSTRUCTIONS["aarch64" if "aarch64" in view.objdump else "x86"]
-        found = pattern.search(code)
-        if found:
-            raise Broken(f"{source.name}: the producer's side has an ordering instruction: {found.group().strip()}")
-        if code.count("\n") < 100:
-            raise Broken(f"{source.name}: hardly any code was compiled; the check would see nothing")
+    code = run([view.objdump, "-d", "--no-show-raw-insn", source])
+    if code.count("\n") < 100:
+        raise Broken(f"{source.name}: hardly any code was compiled; the check would see nothing")
+    foreign = machine == "i686" and FOREIGN_TO_I686.search(code)
+    if foreign:
+        raise Broken(f"{source.name}: not for a 32-bit kernel: {foreign.group().strip()}")
+    found = producer and ORDERING_INSTRUCTIONS["aarch64" if machine == "aarch64" else "x86"].search(code)
+    if found:
+        raise Broken(f"{source.name}: the producer's side has an ordering instruction: {found.group().strip()}")
 
 
 def check(root, name):

@@ -115,6 +115,28 @@ class freestanding_gate_refuses(unittest.TestCase):
         self.append("tests/gates/instantiate_producer.cpp", "double half(double whole) { return whole / 2; }\n")
         self.refuses("needs from outside: __muldf3", view="gxx-i686")
 
+    def test_floating_point_instructions_on_32_bit_kernels(self):
+        for instruction in ("fild (%0)", "movsd (%0), %%xmm0", "movq (%0), %%mm1", "cmpxchg8b (%0)", "emms"):
+            self.tearDown()
+            self.setUp()
+            self.append("tests/gates/instantiate_consumer.cpp",
+                        f'void damage(uint64_t* word) {{ __asm__ volatile("{instruction}" : : "r"(word)); }}\n')
+            self.refuses("not for a 32-bit kernel: " + instruction.split()[0], view="gxx-i686")
+
+    def test_a_call_of_the_library_in_a_copy_on_32_bit_kernels(self):
+        self.append("tests/gates/instantiate_consumer.cpp",
+                    "void copy(char* to, const char* from) { __builtin_memcpy(to, from, 4000); }\n")
+        self.refuses("needs from outside: memcpy", view="clang-i686")
+
+    def test_a_call_of_the_library_in_a_producer(self):
+        self.append("tests/gates/instantiate_producer.cpp",
+                    "void copy(char* to, const char* from, size_t length) { __builtin_memcpy(to, from, length); }\n")
+        self.refuses("needs from outside: memcpy")
+
+    def test_a_store_barrier_on_arm64(self):
+        self.replace("pipeline/atomic.h", '__asm__ volatile("" ::: "memory")', '__asm__ volatile("dmb ishst" ::: "memory")')
+        self.refuses("ordering instruction: dmb\\s+ishst", view="gxx-aarch64")
+
     def test_a_compiler_extension_that_cl_lacks(self):
         self.replace("pipeline/atomic.h", "_ReadWriteBarrier();  // x86: a store", '__asm__ volatile(""); //')
         self.refuses("poisoned identifier", view="cl-x86_64")
