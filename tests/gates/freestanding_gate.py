@@ -7,7 +7,8 @@ Every freestanding header is compiled as its own translation unit, warnings as e
 beside this script. Checked besides: what a header includes (in its text, and as the preprocessor saw it), by what its
 conditionals decide, what the instantiations leave undefined, and that they need no start-up code. In the producer's side,
 no locked instruction, no fence and no call of a library; on ARM64 the only ordered instructions are ldar, ldapr and stlr, and
-there is no dmb of any kind. In all i686 objects, no x87, MMX or SSE instruction, no cmpxchg8b and no call of a library.
+there is no dmb of any kind, and every
+release and acquire of the path is one. In all i686 objects, no x87, MMX or SSE instruction, no cmpxchg8b and no call of a library.
 
 The msvc views parse as MSVC would see the files, but with clang; the cl views of these take the branches that clang
 itself would not take (clang defines __clang__, cl.exe does not).
@@ -85,6 +86,8 @@ CONDITIONS = re.compile(r"^(defined|__has_feature|_MSC_VER|__GNUC__|__clang__|_M
                         r"__(x86_64|i386|aarch64)__|__SANITIZE_THREAD__|thread_sanitizer|SLUICE_ORDER_\w+)$")
 # Calls that a compiler may make of its own accord; every kernel exports them. Not from a producer, and not on i686.
 LIBRARY_CALLS = {"memcpy", "memmove", "memset", "memcmp"}
+# How many releases a function of instantiate_producer.cpp must have at least, as ARM64 shows them: publish, stamp, close.
+RELEASES = {"producer_write": 2, "producer_reserve": 2, "producer_commit": 1, "producer_discard": 1}
 START_UP_SECTIONS = re.compile(r"\.(init_array|ctors|preinit_array|tdata|tbss)\b")
 # What a 32-bit kernel has not saved, and the 64-bit move that locks the bus. (In AT&T's spelling x87 alone begins with f.)
 FOREIGN_TO_I686 = re.compile(r"\t((f[a-z0-9]+|emms|v?mov[ad]q|cmpxchg8b)\b.*|\S+\s.*%([xyz]?mm\d|st\b).*)")
@@ -184,6 +187,14 @@ def check_object(view, source, producer):
     found = producer and ORDERING_INSTRUCTIONS["aarch64" if machine == "aarch64" else "x86"].search(code)
     if found:
         raise Broken(f"{source.name}: the producer's side has an ordering instruction: {found.group().strip()}")
+    if producer and machine == "aarch64":
+        for function, least in RELEASES.items():
+            body = re.search(rf"<{function}>:\n(.*?)(?:\n\n|\Z)", code, re.S)
+            found = len(re.findall(r"\tstlr\s", body.group(1))) if body else 0
+            if found < least:
+                raise Broken(f"{source.name}: {function} has {found} stlr, and needs {least}: an order is lost")
+        if len(re.findall(r"\tldap?r\s", code)) < 2:
+            raise Broken(f"{source.name}: reclaim has no ldar for `consumed` and the states: an order is lost")
 
 
 def check(root, name):

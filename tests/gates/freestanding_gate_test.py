@@ -133,6 +133,17 @@ class freestanding_gate_refuses(unittest.TestCase):
                     "void copy(char* to, const char* from, size_t length) { __builtin_memcpy(to, from, length); }\n")
         self.refuses("needs from outside: memcpy")
 
+    def test_a_release_that_is_none_on_arm64(self):
+        self.replace("pipeline/order.h", "#define SLUICE_ORDER_stamp release", "#define SLUICE_ORDER_stamp relaxed")
+        self.refuses("producer_reserve has [01] stlr", view="gxx-aarch64")
+
+    def test_an_acquire_that_is_none_on_arm64(self):
+        self.replace("pipeline/order.h", "#define SLUICE_ORDER_observe_consumed acquire",
+                     "#define SLUICE_ORDER_observe_consumed relaxed")
+        self.replace("pipeline/order.h", "#define SLUICE_ORDER_observe_closed acquire",
+                     "#define SLUICE_ORDER_observe_closed relaxed")
+        self.refuses("reclaim has no ldar", view="gxx-aarch64")
+
     def test_a_store_barrier_on_arm64(self):
         self.replace("pipeline/atomic.h", '__asm__ volatile("" ::: "memory")', '__asm__ volatile("dmb ishst" ::: "memory")')
         self.refuses("ordering instruction: dmb\\s+ishst", view="gxx-aarch64")
