@@ -55,20 +55,29 @@ registry_rename_key_event read_rename_key(payload_reader& in) {
 size_t registry_fixed_bytes_of(uint16_t type) {
   switch (type) {
     case event_type_registry_set_value:
-    case event_type_registry_delete_value: return sizeof(registry_value_payload);
-    case event_type_registry_rename_key: return sizeof(registry_rename_payload);
-    default: return sizeof(registry_key_payload);
+    case event_type_registry_delete_value:
+      return sizeof(registry_value_payload);
+    case event_type_registry_rename_key:
+      return sizeof(registry_rename_payload);
+    default:
+      return sizeof(registry_key_payload);
   }
 }
 
 event_body read_registry_event(payload_reader& in, uint16_t type) {
   switch (type) {
-    case event_type_registry_create_key: return read_key<registry_create_key_event>(in);
-    case event_type_registry_open_key: return read_key<registry_open_key_event>(in);
-    case event_type_registry_delete_key: return read_key<registry_delete_key_event>(in);
-    case event_type_registry_set_value: return read_set_value(in);
-    case event_type_registry_delete_value: return read_delete_value(in);
-    default: return read_rename_key(in);
+    case event_type_registry_create_key:
+      return read_key<registry_create_key_event>(in);
+    case event_type_registry_open_key:
+      return read_key<registry_open_key_event>(in);
+    case event_type_registry_delete_key:
+      return read_key<registry_delete_key_event>(in);
+    case event_type_registry_set_value:
+      return read_set_value(in);
+    case event_type_registry_delete_value:
+      return read_delete_value(in);
+    default:
+      return read_rename_key(in);
   }
 }
 

@@ -1,6 +1,6 @@
-// The path of a key object in NT form, as this kernel gives it: CmCallbackGetKeyObjectIDEx (Windows 8, given back here),
-// CmCallbackGetKeyObjectID (Vista), else ObQueryNameString into pool (PASSIVE_LEVEL only). Up to APC_LEVEL, in a registry
-// callback, for an object that the callback was given and that is valid.
+// The path of a key object in NT form, as this kernel gives it: CmCallbackGetKeyObjectIDEx (Windows 8, given
+// back here), CmCallbackGetKeyObjectID (Vista), else ObQueryNameString into pool (PASSIVE_LEVEL only). Up to
+// APC_LEVEL, in a registry callback, for an object that the callback was given and that is valid.
 #pragma once
 
 #include "producers/pool.h"
@@ -12,7 +12,8 @@ class key_path {
   key_path(const kernel_functions& functions, LARGE_INTEGER cookie, PVOID object) : functions_(functions) {
     if (object == nullptr) return;
     if (functions.CmCallbackGetKeyObjectIDEx != nullptr) {
-      if (!NT_SUCCESS(functions.CmCallbackGetKeyObjectIDEx(&cookie, object, nullptr, &name_, 0))) name_ = nullptr;
+      if (!NT_SUCCESS(functions.CmCallbackGetKeyObjectIDEx(&cookie, object, nullptr, &name_, 0)))
+        name_ = nullptr;
     } else if (functions.CmCallbackGetKeyObjectID != nullptr) {
       if (!NT_SUCCESS(functions.CmCallbackGetKeyObjectID(&cookie, object, nullptr, &name_))) name_ = nullptr;
     } else {

@@ -22,7 +22,8 @@ registry_capture* registry_capture_store::claim(uint16_t type, uint32_t bytes) {
   return claimed;
 }
 
-// Begins at this CPU's share, so that CPUs rarely meet; the thread may be moved meanwhile, and it does not matter.
+// Begins at this CPU's share, so that CPUs rarely meet; the thread may be moved meanwhile, and it does not
+// matter.
 registry_capture* registry_capture_store::claim_slot() {
   const uint32_t begin = KeGetCurrentProcessorNumberEx(nullptr) * 8 % count_;
   for (uint32_t i = 0; i < count_; ++i) {
@@ -33,8 +34,8 @@ registry_capture* registry_capture_store::claim_slot() {
 }
 
 registry_capture* registry_capture_store::claim_pool(uint32_t bytes) {
-  auto* const made =
-      static_cast<registry_capture*>(allocate_nonpaged(*functions_, sizeof(registry_capture) + size_t{bytes}));
+  auto* const made = static_cast<registry_capture*>(
+      allocate_nonpaged(*functions_, sizeof(registry_capture) + size_t{bytes}));
   if (made == nullptr) return nullptr;
   made->capacity = bytes;
   made->in_pool = true;

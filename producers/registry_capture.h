@@ -1,11 +1,12 @@
-// What is captured of a registry operation before it happens and delivered when its outcome is known: room for one payload
-// each, found again through the operation's CallContext.
+// What is captured of a registry operation before it happens and delivered when its outcome is known: room
+// for one payload each, found again through the operation's CallContext.
 //
 //   slots       of one size, a fixed number, claimed and given back without a lock and without pool
 //   in pool     what is longer than a slot, or comes while all are taken; kept in a list
 //
-// An operation can end without telling (the callback was removed in between): give_back_all() finds every capture that is
-// still out. Claim and give back from any thread up to DISPATCH_LEVEL. docs/decisions/0007 has the reasons.
+// An operation can end without telling (the callback was removed in between): give_back_all() finds every
+// capture that is still out. Claim and give back from any thread up to DISPATCH_LEVEL. docs/decisions/0007
+// has the reasons.
 #pragma once
 
 #include "producers/events.h"
@@ -27,7 +28,8 @@ struct alignas(8) registry_capture {
 
 class registry_capture_store {
  public:
-  static constexpr uint32_t slot_bytes = 2048;  // 99 of 100 operations seen in recordings need less
+  static constexpr uint32_t slot_bytes =
+      2048;  // paths, names and strings of 99 in 100 recorded operations need half of it
   static constexpr uint32_t slot_capacity = slot_bytes - sizeof(registry_capture);
 
   registry_capture_store() = default;
@@ -45,7 +47,8 @@ class registry_capture_store {
 
  private:
   registry_capture& slot(uint32_t index) {
-    return *reinterpret_cast<registry_capture*>(static_cast<uint8_t*>(slots_.get()) + size_t{index} * slot_bytes);
+    return *reinterpret_cast<registry_capture*>(static_cast<uint8_t*>(slots_.get()) +
+                                                size_t{index} * slot_bytes);
   }
   registry_capture* claim_slot();
   registry_capture* claim_pool(uint32_t bytes);

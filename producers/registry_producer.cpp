@@ -1,7 +1,7 @@
 #include "producers/registry_producer.h"
 
 #include "producers/key_path.h"
-#include "producers/user_memory.h"
+#include "producers/registry_payload.h"
 
 namespace sluice {
 namespace {
@@ -12,115 +12,6 @@ constexpr uint16_t last_type = event_type_registry_rename_key;
 // Altitudes of activity monitors lie between 360000 and 389999. Another driver may have ours: then one below.
 constexpr char16_t altitude[] = u"385230.9";
 constexpr uint32_t altitude_tries = 9;
-
-constexpr uint32_t longest_string = 0xfffe;
-
-uint32_t shorter(uint32_t left, uint32_t right) { return left < right ? left : right; }
-
-// A string that the caller of the registry gave. Its description is read once; its text may still be the caller's memory.
-struct given_string {
-  const void* text = nullptr;
-  uint32_t length = 0;
-  bool available = false;
-
-  explicit given_string(const UNICODE_STRING* string) {
-    UNICODE_STRING description;
-    if (string == nullptr || !copy_from_user_memory(&description, string, sizeof description)) return;
-    text = description.Buffer;
-    length = description.Length & ~1u;
-    available = text != nullptr || length == 0;
-  }
-};
-
-// Writes one payload into a capture. Whoever claims the capture has left room for everything that is appended.
-class payload_writer {
- public:
-  payload_writer(registry_capture& capture, uint32_t fixed_bytes) : capture_(capture) {
-    capture.length = fixed_bytes;
-    for (uint32_t i = 0; i < fixed_bytes; ++i) capture.payload()[i] = 0;
-  }
-
-  void append(const UNICODE_STRING* name, uint32_t bound, string_field& field) {
-    const uint32_t length = name != nullptr ? name->Length & ~1u : 0;
-    const uint32_t stored = shorter(length, bound & ~1u);
-    if (name != nullptr) copy_bytes(end(), name->Buffer, stored);
-    describe(field, name != nullptr, stored, length);
-  }
-
-  void append(const given_string& name, uint32_t bound, string_field& field) {
-    const uint32_t stored = shorter(name.length, bound & ~1u);
-    const bool read = name.available && copy_from_user_memory(end(), name.text, stored);
-    describe(field, read, read ? stored : 0, read ? name.length : 0);
-  }
-
-  // The path of a key that is given by a name, absolute or relative to `root`. True: the root's path was needed and is not
-  // known.
-  bool append_path(const UNICODE_STRING* root, const given_string& name, uint32_t bound, string_field& field) {
-    constexpr uint32_t separator = sizeof(char16_t);
-    const uint32_t room = bound & ~1u;
-    const uint32_t root_length = root != nullptr ? root->Length & ~1u : 0;
-    const uint32_t root_stored = shorter(root_length, room);
-    uint8_t* const at_name = end() + root_stored + separator;
-    // The name first: whether it is absolute is seen in our copy of it.
-    const uint32_t name_stored = shorter(name.length, room);
-    if (!name.available || !copy_from_user_memory(at_name, name.text, name_stored)) {
-      describe(field, false, 0, 0);
-      return false;
-    }
-    const bool absolute = name_stored != 0 && at_name[0] == '\\' && at_name[1] == 0;
-    if (absolute || root == nullptr) {
-      move_down(end(), at_name, name_stored);
-      describe(field, true, name_stored, name.length);
-      return !absolute;
-    }
-    copy_bytes(end(), root->Buffer, root_stored);
-    const uint32_t whole = root_length + (name.length != 0 ? separator + name.length : 0);
-    if (name.length != 0) {
-      end()[root_stored] = '\\';
-      end()[root_stored + 1] = 0;
-    }
-    describe(field, true, shorter(whole, room), whole);
-    return false;
-  }
-
-  void append_data(const void* data, uint32_t bytes, uint32_t bound, bytes_field& field) {
-    const uint32_t stored = shorter(bytes, bound);
-    const bool read = copy_from_user_memory(end(), data, stored);
-    field.offset = capture_.length;
-    field.length = read ? stored : 0;
-    field.original_length = bytes;
-    field.flags = !read ? string_flag_unavailable : stored < bytes ? string_flag_truncated : 0u;
-    capture_.length += field.length;
-  }
-
- private:
-  uint8_t* end() { return capture_.payload() + capture_.length; }
-
-  void describe(string_field& field, bool available, uint32_t stored, uint32_t original) {
-    field.offset = static_cast<uint16_t>(capture_.length);
-    field.length = static_cast<uint16_t>(stored);
-    // A root and a name below it can be longer together than any string of the kernel.
-    field.original_length = static_cast<uint16_t>(shorter(original, longest_string));
-    field.flags = static_cast<uint16_t>(!available ? string_flag_unavailable
-                                                   : stored < field.original_length ? string_flag_truncated : 0);
-    capture_.length += stored;
-  }
-
-  // `to` lies below `from`.
-  static void move_down(uint8_t* to, const uint8_t* from, uint32_t bytes) {
-    for (uint32_t i = 0; i < bytes; ++i) {
-      to[i] = from[i];
-      compiler_barrier();  // or the compiler turns the loop into a call of memmove
-    }
-  }
-
-  registry_capture& capture_;
-};
-
-template <class payload>
-payload& payload_of(registry_capture& capture) {
-  return *reinterpret_cast<payload*>(capture.payload());
-}
 
 }  // namespace
 
@@ -180,19 +71,21 @@ void registry_producer::register_callback(PDRIVER_OBJECT driver) {
     }
     if (NT_SUCCESS(status)) registered_ = protocol::registration::ex;
   }
-  if (registered_ == protocol::registration::none && NT_SUCCESS(CmRegisterCallback(&on_notify, this, &cookie))) {
+  if (registered_ == protocol::registration::none &&
+      NT_SUCCESS(CmRegisterCallback(&on_notify, this, &cookie))) {
     registered_ = protocol::registration::plain;
   }
   cookie_ = cookie;
-  // Release: pairs with the look in on_notify. Callbacks that came before had no cookie to ask for a path with.
+  // Release: pairs with the look in on_notify. Callbacks that came before had no cookie to ask for a path
+  // with.
   ready_.store(registered_ != protocol::registration::none ? 1 : 0, memory_order::release);
 }
 
 void registry_producer::stop() {
   PAGED_CODE();
   if (registered_ == protocol::registration::none) return;
-  // New callbacks turn away and running ones are waited for; then the removal, whatever it promises itself. An operation
-  // that is between its two callbacks then has nobody to tell: its capture is given up.
+  // New callbacks turn away and running ones are waited for; then the removal, whatever it promises itself.
+  // An operation that is between its two callbacks then has nobody to tell: its capture is given up.
   ExWaitForRundownProtectionRelease(&rundown_);
   (void)CmUnRegisterCallback(cookie_);
   registered_ = protocol::registration::none;
@@ -203,7 +96,8 @@ NTSTATUS NTAPI registry_producer::on_notify(PVOID context, PVOID notify_class, P
   registry_producer& self = *static_cast<registry_producer*>(context);
   // Everything that the machine does to its registry comes by here, most of it reads: they cost this branch.
   const uintptr_t number = reinterpret_cast<uintptr_t>(notify_class);
-  if (number >= 64 || (self.classes_ >> number & 1) == 0) [[likely]] return STATUS_SUCCESS;
+  if (number >= 64 || (self.classes_ >> number & 1) == 0) [[likely]]
+    return STATUS_SUCCESS;
   const rundown_reference reference(self.rundown_);
   // Acquire: pairs with the end of register_callback.
   if (!reference || self.ready_.load(memory_order::acquire) == 0) return STATUS_SUCCESS;
@@ -219,11 +113,21 @@ void registry_producer::dispatch(uint32_t notify_class, PVOID information) {
     case RegNtPreOpenKeyEx:
       opening_key(event_type_registry_open_key, *static_cast<REG_OPEN_KEY_INFORMATION*>(information));
       break;
-    case RegNtPreSetValueKey: setting_value(*static_cast<REG_SET_VALUE_KEY_INFORMATION*>(information)); break;
-    case RegNtPreDeleteKey: deleting_key(*static_cast<REG_DELETE_KEY_INFORMATION*>(information)); break;
-    case RegNtPreDeleteValueKey: deleting_value(*static_cast<REG_DELETE_VALUE_KEY_INFORMATION*>(information)); break;
-    case RegNtPreRenameKey: renaming_key(*static_cast<REG_RENAME_KEY_INFORMATION*>(information)); break;
-    default: ended(*static_cast<const REG_POST_OPERATION_INFORMATION*>(information)); break;
+    case RegNtPreSetValueKey:
+      setting_value(*static_cast<REG_SET_VALUE_KEY_INFORMATION*>(information));
+      break;
+    case RegNtPreDeleteKey:
+      deleting_key(*static_cast<REG_DELETE_KEY_INFORMATION*>(information));
+      break;
+    case RegNtPreDeleteValueKey:
+      deleting_value(*static_cast<REG_DELETE_VALUE_KEY_INFORMATION*>(information));
+      break;
+    case RegNtPreRenameKey:
+      renaming_key(*static_cast<REG_RENAME_KEY_INFORMATION*>(information));
+      break;
+    default:
+      ended(*static_cast<const REG_POST_OPERATION_INFORMATION*>(information));
+      break;
   }
 }
 
@@ -253,7 +157,8 @@ void registry_producer::deleting_key(REG_DELETE_KEY_INFORMATION& information) {
   const uint32_t bound = room_behind(sizeof(registry_key_payload));
   const key_path path(*functions_, cookie_, information.Object);
   const uint32_t length = path.get() != nullptr ? shorter(path.get()->Length, bound) : 0;
-  registry_capture* const capture = store_.claim(event_type_registry_delete_key, sizeof(registry_key_payload) + length);
+  registry_capture* const capture =
+      store_.claim(event_type_registry_delete_key, sizeof(registry_key_payload) + length);
   if (capture != nullptr) {
     payload_writer writer(*capture, sizeof(registry_key_payload));
     writer.append(path.get(), bound, payload_of<registry_key_payload>(*capture).key_path);
@@ -269,9 +174,9 @@ void registry_producer::setting_value(REG_SET_VALUE_KEY_INFORMATION& information
   const uint32_t path_length = path.get() != nullptr ? shorter(path.get()->Length, room / 2) : 0;
   const uint32_t name_length = shorter(name.length, room / 4);
   const uint32_t data_bound = shorter(room - path_length - name_length, data_bound_);
-  registry_capture* const capture =
-      store_.claim(event_type_registry_set_value, static_cast<uint32_t>(sizeof(registry_value_payload)) + path_length +
-                                                      name_length + shorter(information.DataSize, data_bound));
+  registry_capture* const capture = store_.claim(
+      event_type_registry_set_value, static_cast<uint32_t>(sizeof(registry_value_payload)) + path_length +
+                                         name_length + shorter(information.DataSize, data_bound));
   if (capture != nullptr) {
     payload_writer writer(*capture, sizeof(registry_value_payload));
     auto& payload = payload_of<registry_value_payload>(*capture);
@@ -321,7 +226,8 @@ void registry_producer::renaming_key(REG_RENAME_KEY_INFORMATION& information) {
   captured(capture, event_type_registry_rename_key, information.CallContext);
 }
 
-// The operation goes on; its end finds the capture. Where there is no end to hear of, this is all there is to say.
+// The operation goes on; its end finds the capture. Where there is no end to hear of, this is all there is to
+// say.
 void registry_producer::captured(registry_capture* capture, uint16_t type, PVOID& call_context) {
   if (capture == nullptr) capture = bare(type);
   if (outcomes_) {
@@ -329,7 +235,8 @@ void registry_producer::captured(registry_capture* capture, uint16_t type, PVOID
     return;
   }
   const bool may_have_created = type == event_type_registry_create_key;
-  write(*capture, STATUS_SUCCESS, registry_flag_no_outcome | (may_have_created ? registry_flag_no_disposition : 0), 0);
+  write(*capture, STATUS_SUCCESS,
+        registry_flag_no_outcome | (may_have_created ? registry_flag_no_disposition : 0), 0);
   if (capture != bare(type)) store_.give_back(capture);
 }
 
@@ -341,7 +248,8 @@ void registry_producer::ended(const REG_POST_OPERATION_INFORMATION& post) {
   if (capture->type == event_type_registry_create_key && post.Status == STATUS_SUCCESS) {
     // Where the caller wants it: possibly in its own memory.
     const auto* const create = static_cast<const REG_CREATE_KEY_INFORMATION*>(post.PreInformation);
-    if (create->Disposition == nullptr || !copy_from_user_memory(&disposition, create->Disposition, sizeof disposition)) {
+    if (create->Disposition == nullptr ||
+        !copy_from_user_memory(&disposition, create->Disposition, sizeof disposition)) {
       disposition = 0;
       flags = registry_flag_no_disposition;
     }
@@ -350,12 +258,14 @@ void registry_producer::ended(const REG_POST_OPERATION_INFORMATION& post) {
   if (capture != bare(capture->type)) store_.give_back(capture);
 }
 
-void registry_producer::write(registry_capture& capture, int32_t status, uint32_t flags, uint32_t disposition) {
+void registry_producer::write(registry_capture& capture, int32_t status, uint32_t flags,
+                              uint32_t disposition) {
   reservation record;
   if (!channel_->reserve_event(capture.type, capture.length, record)) return;
   copy_bytes(record.payload() + sizeof(event_context), capture.payload() + sizeof(event_context),
              capture.length - sizeof(event_context));
-  auto& outcome = *reinterpret_cast<registry_outcome*>(record.payload() + offsetof(registry_key_payload, outcome));
+  auto& outcome =
+      *reinterpret_cast<registry_outcome*>(record.payload() + offsetof(registry_key_payload, outcome));
   outcome.status = status;
   outcome.flags |= flags;
   if (capture.type == event_type_registry_create_key) {

@@ -1,12 +1,14 @@
-// registry_create_key, _open_key, _set_value, _delete_key, _delete_value and _rename_key, from the registry callback: Ex
-// (with an altitude), else plain.
+// registry_create_key, _open_key, _set_value, _delete_key, _delete_value and _rename_key, from the registry
+// callback: Ex (with an altitude), else plain.
 //
-// Before the operation: path, names and data are captured, because the operation may take them away and the process may
-// change them. After it: the capture is found through CallContext, and record and outcome are written. NT 5.2 has no
-// CallContext: there the event is written before the operation, and says that it does not know how it ended.
+// Before the operation: path, names and data are captured, because the operation may take them away and the
+// process may change them. After it: the capture is found through CallContext, and record and outcome are
+// written. NT 5.2 has no CallContext: there the event is written before the operation, and says that it does
+// not know how it ended.
 //
-// The callback comes at PASSIVE_LEVEL (APC_LEVEL was observed) in the thread that makes the call. It makes no registry
-// call, waits for nothing, and changes no operation. An operation that a callback above ours refuses never reaches it.
+// The callback comes at PASSIVE_LEVEL (APC_LEVEL was observed) in the thread that makes the call. It makes no
+// registry call, waits for nothing, and changes no operation. An operation that a callback above ours refuses
+// never reaches it.
 #pragma once
 
 #include "kernel_port/driver/protocol.h"
@@ -30,12 +32,13 @@ class registry_producer {
   registry_producer(const registry_producer&) = delete;
   registry_producer& operator=(const registry_producer&) = delete;
 
-  // PASSIVE_LEVEL. `operations`: a sum of registry_operation_*; `data_bound`: bytes of a value's data, at most.
-  // STATUS_INSUFFICIENT_RESOURCES: no memory. A kernel that refuses the registration is no error: registered() says so.
+  // PASSIVE_LEVEL. `operations`: a sum of registry_operation_*; `data_bound`: bytes of a value's data, at
+  // most. STATUS_INSUFFICIENT_RESOURCES: no memory. A kernel that refuses the registration is no error:
+  // registered() says so.
   [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions, PDRIVER_OBJECT driver,
                                uint32_t operations, uint32_t data_bound);
-  // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more; what was captured of operations that are
-  // still on their way is given up.
+  // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more; what was captured of
+  // operations that are still on their way is given up.
   void stop();
 
   protocol::registration registered() const { return registered_; }
@@ -46,7 +49,8 @@ class registry_producer {
   static NTSTATUS NTAPI on_notify(PVOID context, PVOID notify_class, PVOID information);
   void dispatch(uint32_t notify_class, PVOID information);
 
-  // An event is decided on here and nowhere else: before anything is looked up or copied for it. Once per operation.
+  // An event is decided on here and nowhere else: before anything is looked up or copied for it. Once per
+  // operation.
   bool wanted(uint16_t type) { return channel_->is_on(type); }
 
   void opening_key(uint16_t type, REG_CREATE_KEY_INFORMATION& information);
@@ -58,7 +62,8 @@ class registry_producer {
   void ended(const REG_POST_OPERATION_INFORMATION& post);
   void write(registry_capture& capture, int32_t status, uint32_t flags, uint32_t disposition);
   registry_capture* bare(uint16_t type);
-  // Bytes of payload behind a fixed part: what the longest record holds, and what an offset of 16 bits reaches.
+  // Bytes of payload behind a fixed part: what the longest record holds, and what an offset of 16 bits
+  // reaches.
   uint32_t room_behind(uint32_t fixed_bytes) const {
     const uint32_t longest = channel_->max_payload();
     return (longest < 0xfffe ? longest : 0xfffe) - fixed_bytes;

@@ -1,4 +1,5 @@
-// Registry records: decoded, and as the sinks write them. The expected lines are those of docs/output-formats.md.
+// Registry records: decoded, and as the sinks write them. The expected lines are those of
+// docs/output-formats.md.
 #include <gtest/gtest.h>
 
 #include "consumers/jsonl_sink.h"
@@ -79,8 +80,9 @@ struct registry_records : testing::Test {
 
 TEST_F(registry_records, a_created_key) {
   const bytes payload = key_record(u"\\REGISTRY\\USER\\x", 0, 0, 1);
-  EXPECT_EQ(json(event_type_registry_create_key, payload),
-            R"("status":"0x0","disposition":"created","desired_access":"0x20019","flags":[],"key_path":"\\REGISTRY\\USER\\x")");
+  EXPECT_EQ(
+      json(event_type_registry_create_key, payload),
+      R"("status":"0x0","disposition":"created","desired_access":"0x20019","flags":[],"key_path":"\\REGISTRY\\USER\\x")");
   EXPECT_EQ(text(event_type_registry_create_key, payload),
             R"(status=0x0 disposition=created desired_access=0x20019 key_path="\REGISTRY\USER\x")");
 }
@@ -93,7 +95,8 @@ TEST_F(registry_records, a_key_that_was_not_opened) {
 
 TEST_F(registry_records, an_event_whose_outcome_is_not_known_has_no_status) {
   const bytes payload = key_record(u"\\R", 0, registry_flag_no_outcome | 0x80);
-  EXPECT_EQ(json(event_type_registry_delete_key, payload), R"("flags":["no_outcome","0x80"],"key_path":"\\R")");
+  EXPECT_EQ(json(event_type_registry_delete_key, payload),
+            R"("flags":["no_outcome","0x80"],"key_path":"\\R")");
 }
 
 TEST_F(registry_records, a_value_shows_its_bytes_and_what_its_type_says_they_are) {
@@ -102,35 +105,44 @@ TEST_F(registry_records, a_value_shows_its_bytes_and_what_its_type_says_they_are
             before + R"("value_type":"REG_SZ","data":"610062000000","data_size":6,"data_string":"ab")");
   EXPECT_EQ(json(event_type_registry_set_value, value_record(4, {1, 2, 0, 0})),
             before + R"("value_type":"REG_DWORD","data":"01020000","data_size":4,"data_number":513)");
-  EXPECT_EQ(json(event_type_registry_set_value, value_record(11, {0, 0, 0, 0, 0, 0, 0, 1})),
-            before + R"("value_type":"REG_QWORD","data":"0000000000000001","data_size":8,"data_number":72057594037927936)");
+  EXPECT_EQ(
+      json(event_type_registry_set_value, value_record(11, {0, 0, 0, 0, 0, 0, 0, 1})),
+      before +
+          R"("value_type":"REG_QWORD","data":"0000000000000001","data_size":8,"data_number":72057594037927936)");
   EXPECT_EQ(json(event_type_registry_set_value, value_record(7, utf16(std::u16string_view(u"a\0b\0\0", 5)))),
             before + R"("value_type":"REG_MULTI_SZ","data":"61000000620000000000","data_size":10,)"
                      R"("data_string":"a\u0000b\u0000\u0000")");
-  EXPECT_EQ(text(event_type_registry_set_value, value_record(4, {1, 2, 0, 0})),
-            R"(status=0x0 key_path="\R\k" value_name="v" value_type=REG_DWORD data=01020000 data_number=513)");
+  EXPECT_EQ(
+      text(event_type_registry_set_value, value_record(4, {1, 2, 0, 0})),
+      R"(status=0x0 key_path="\R\k" value_name="v" value_type=REG_DWORD data=01020000 data_number=513)");
 }
 
 TEST_F(registry_records, a_type_that_does_not_fit_its_data_shows_the_bytes_alone) {
-  EXPECT_NE(json(event_type_registry_set_value, value_record(4, {1, 2, 3})).find(R"("data":"010203","data_size":3)"),
+  EXPECT_NE(json(event_type_registry_set_value, value_record(4, {1, 2, 3}))
+                .find(R"("data":"010203","data_size":3)"),
             std::string::npos);
-  EXPECT_EQ(json(event_type_registry_set_value, value_record(4, {1, 2, 3})).find("data_number"), std::string::npos);
+  EXPECT_EQ(json(event_type_registry_set_value, value_record(4, {1, 2, 3})).find("data_number"),
+            std::string::npos);
   EXPECT_NE(json(event_type_registry_set_value, value_record(1, {'a', 0, 'b'})).find(R"("data_string":"a")"),
             std::string::npos)
       << "half a unit is no character";
-  EXPECT_NE(json(event_type_registry_set_value, value_record(0xdeadbeef, {})).find(R"("value_type":"0xdeadbeef")"),
-            std::string::npos);
+  EXPECT_NE(
+      json(event_type_registry_set_value, value_record(0xdeadbeef, {})).find(R"("value_type":"0xdeadbeef")"),
+      std::string::npos);
 }
 
 TEST_F(registry_records, data_that_was_cut_or_could_not_be_read_says_so) {
   const bytes cut = value_record(3, {1, 2}, {0, 0, 70'000, string_flag_truncated});
-  EXPECT_NE(json(event_type_registry_set_value, cut).find(R"("data":"0102","data_size":70000)"), std::string::npos);
-  EXPECT_NE(text(event_type_registry_set_value, cut).find("data=0102(truncated from 70000 bytes)"), std::string::npos);
+  EXPECT_NE(json(event_type_registry_set_value, cut).find(R"("data":"0102","data_size":70000)"),
+            std::string::npos);
+  EXPECT_NE(text(event_type_registry_set_value, cut).find("data=0102(truncated from 70000 bytes)"),
+            std::string::npos);
   const bytes gone = value_record(3, {}, {0, 0, 12, string_flag_unavailable});
   EXPECT_NE(json(event_type_registry_set_value, gone)
                 .find(R"("data":null,"data_missing":"unavailable","data_size":12)"),
             std::string::npos);
-  EXPECT_NE(text(event_type_registry_set_value, gone).find("data=(unavailable, 12 bytes)"), std::string::npos);
+  EXPECT_NE(text(event_type_registry_set_value, gone).find("data=(unavailable, 12 bytes)"),
+            std::string::npos);
 }
 
 TEST_F(registry_records, a_deleted_value_has_no_data_and_a_rename_its_new_name) {

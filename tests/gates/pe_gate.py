@@ -100,6 +100,25 @@ def check_unwind(image):
         last = end
 
 
+def check_guarded_copy(image):
+    """One function survives a fault: rep movsb, in a scope whose handler takes every exception and goes on in the function."""
+    found = 0
+    for begin, end, information in image.functions():
+        where = image.file_offset(information & ~1)
+        flags, codes = image.data[where] >> 3, image.data[where + 2]
+        if not flags & 1:
+            continue  # no exception handler
+        found += 1
+        scope = where + 4 + 2 * (codes + codes % 2) + 4  # behind the address of the handler
+        scopes, first, last, filter_, target = (image.read("<I", scope + 4 * at) for at in range(5))
+        require(scopes == 1, f"{begin:#x} handles exceptions in {scopes} scopes")
+        require(begin <= first < last <= end and begin <= target < end, f"the scope of {begin:#x} lies outside of it")
+        require(image.data[image.file_offset(first) : image.file_offset(last)] == b"\xf3\xa4",
+                f"the scope of {begin:#x} is not the copy of bytes alone")
+        require(filter_ == 1, f"the handler of {begin:#x} does not take every exception")
+    require(found == 1, f"{found} functions handle exceptions; one does: the copy from memory of a process")
+
+
 def read_import_list(text):
     """{(module, name): version} from a list of imports."""
     allowed = {}
@@ -126,6 +145,7 @@ def check_image(image, allowed):
     check_sections(image)
     check_directories(image)
     check_unwind(image)
+    check_guarded_copy(image)
     check_entry(image)
     check_imports(image, allowed)
     check_checksum(image)

@@ -167,6 +167,37 @@ class pe_gate_refuses(unittest.TestCase):
         struct.pack_into("<II", self.image.data, offset, data, data + 16)
         self.refuses("which is not code")
 
+    def guarded_copy(self):
+        """File offset of its scope table, behind the count."""
+        offset = self.image.file_offset(self.image.directory("exception")[0])
+        while True:
+            information = self.image.file_offset(struct.unpack_from("<I", self.image.data, offset + 8)[0])
+            if self.image.data[information] >> 3 & 1:
+                codes = self.image.data[information + 2]
+                return information, information + 4 + 2 * (codes + codes % 2) + 8
+            offset += 12
+
+    def test_a_copy_without_its_handler(self):
+        information, _ = self.guarded_copy()
+        self.image.data[information] &= 7
+        self.refuses("0 functions handle exceptions")
+
+    def test_a_copy_that_the_scope_does_not_cover(self):
+        _, scope = self.guarded_copy()
+        begin = struct.unpack_from("<I", self.image.data, scope)[0]
+        struct.pack_into("<I", self.image.data, scope, begin + 1)
+        self.refuses("is not the copy of bytes")
+
+    def test_a_filter_that_lets_exceptions_pass(self):
+        _, scope = self.guarded_copy()
+        struct.pack_into("<I", self.image.data, scope + 8, 0)
+        self.refuses("does not take every exception")
+
+    def test_a_handler_that_goes_on_elsewhere(self):
+        _, scope = self.guarded_copy()
+        struct.pack_into("<I", self.image.data, scope + 12, 0)
+        self.refuses("lies outside of it")
+
     def test_an_import_by_ordinal(self):
         module, name, entry = self.image.imports()[0]
         struct.pack_into("<Q", self.image.data, entry, 1 << 63 | 7)

@@ -1,4 +1,11 @@
-add_executable(driver_test driver_events_test.cpp driver_load_test.cpp driver_registry_test.cpp driver_device_test.cpp driver_stream_test.cpp)
+add_executable(driver_test
+  driver_device_test.cpp
+  driver_events_test.cpp
+  driver_load_test.cpp
+  driver_registry_load_test.cpp
+  driver_registry_memory_test.cpp
+  driver_registry_test.cpp
+  driver_stream_test.cpp)
 target_link_libraries(driver_test PRIVATE sluice_sensor GTest::gtest_main Threads::Threads)
 gtest_discover_tests(driver_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 

@@ -1,4 +1,5 @@
-// The registry of the simulated kernel: what its callbacks are told, in which order, and what they may do about it.
+// The registry of the simulated kernel: what its callbacks are told, in which order, and what they may do
+// about it.
 #include <algorithm>
 #include <chrono>
 
@@ -54,7 +55,9 @@ struct watcher {
     return self.react ? self.react(self, happened, information) : STATUS_SUCCESS;
   }
 
-  uint64_t count(REG_NOTIFY_CLASS what) const { return static_cast<uint64_t>(std::ranges::count(seen, what)); }
+  uint64_t count(REG_NOTIFY_CLASS what) const {
+    return static_cast<uint64_t>(std::ranges::count(seen, what));
+  }
   std::u16string path_of(PVOID object) {
     PCUNICODE_STRING path = nullptr;
     EXPECT_EQ(SYSTEM_ROUTINE(CmCallbackGetKeyObjectIDEx)(&cookie, object, nullptr, &path, 0), STATUS_SUCCESS);
@@ -103,7 +106,8 @@ TEST_F(registry, an_operation_is_told_before_and_after_in_the_thread_that_makes_
     return STATUS_SUCCESS;
   });
   const uint8_t abc[] = {'a', 'b', 'c'};
-  EXPECT_EQ(registry_set_value({.key = key, .value = u"Path", .type = REG_BINARY, .data = abc}), STATUS_SUCCESS);
+  EXPECT_EQ(registry_set_value({.key = key, .value = u"Path", .type = REG_BINARY, .data = abc}),
+            STATUS_SUCCESS);
   EXPECT_EQ(on.seen, (std::vector{RegNtPreSetValueKey, RegNtPostSetValueKey}));
   EXPECT_EQ(raised().registry_set_value, 1u);
 }
@@ -137,7 +141,8 @@ TEST_F(registry, the_tree_decides_what_nobody_else_does) {
   EXPECT_EQ(registry_open_key({.key = key}), STATUS_OBJECT_NAME_NOT_FOUND);
   EXPECT_EQ(registry_create_key({.key = key}, &disposition), STATUS_SUCCESS);
   EXPECT_EQ(disposition, static_cast<uint32_t>(REG_CREATED_NEW_KEY));
-  EXPECT_EQ(registry_create_key({.key = u"\\registry\\machine\\SOFTWARE\\ACME"}, &disposition), STATUS_SUCCESS);
+  EXPECT_EQ(registry_create_key({.key = u"\\registry\\machine\\SOFTWARE\\ACME"}, &disposition),
+            STATUS_SUCCESS);
   EXPECT_EQ(disposition, static_cast<uint32_t>(REG_OPENED_EXISTING_KEY)) << "case is no difference";
   EXPECT_EQ(registry_delete_value({.key = key, .value = u"v"}), STATUS_OBJECT_NAME_NOT_FOUND);
   EXPECT_EQ(registry_delete_key({.key = software}), STATUS_CANNOT_DELETE) << "it has a key below it";
@@ -149,21 +154,26 @@ TEST_F(registry, the_tree_decides_what_nobody_else_does) {
 }
 
 TEST_F(registry, a_key_that_the_tree_does_not_know_is_taken_to_exist) {
-  EXPECT_EQ(registry_delete_value({.key = key, .value = u"v"}), STATUS_SUCCESS) << "nobody knows what it held";
+  EXPECT_EQ(registry_delete_value({.key = key, .value = u"v"}), STATUS_SUCCESS)
+      << "nobody knows what it held";
   EXPECT_EQ(registry_delete_key({.key = u"\\REGISTRY\\USER\\x\\y"}), STATUS_SUCCESS);
-  EXPECT_EQ(registry_set_value({.key = key, .value = u"v", .outcome = STATUS_ACCESS_DENIED}), STATUS_ACCESS_DENIED);
+  EXPECT_EQ(registry_set_value({.key = key, .value = u"v", .outcome = STATUS_ACCESS_DENIED}),
+            STATUS_ACCESS_DENIED);
 }
 
 TEST_F(registry, callbacks_run_from_the_highest_altitude_down_and_back) {
-  const watcher low("low", u"320000"), middle("middle", u"360000.5"), middle_below("middle below", u"360000.49"),
-      high("high", u"1000000"), plain("plain", nullptr), second_plain("second plain", nullptr);
+  const watcher low("low", u"320000"), middle("middle", u"360000.5"),
+      middle_below("middle below", u"360000.49"), high("high", u"1000000"), plain("plain", nullptr),
+      second_plain("second plain", nullptr);
   registry_delete_key({.key = key});
-  EXPECT_EQ(watcher::order, (std::vector<std::string>{"plain", "second plain", "high", "middle", "middle below", "low",
-                                                      "low", "middle below", "middle", "high", "second plain", "plain"}));
+  EXPECT_EQ(watcher::order,
+            (std::vector<std::string>{"plain", "second plain", "high", "middle", "middle below", "low", "low",
+                                      "middle below", "middle", "high", "second plain", "plain"}));
 }
 
 TEST_F(registry, an_altitude_is_taken_once_and_is_a_number) {
-  const watcher first("first", u"360000"), again("again", u"0360000.0"), odd("odd", u"36x"), empty("empty", u"");
+  const watcher first("first", u"360000"), again("again", u"0360000.0"), odd("odd", u"36x"),
+      empty("empty", u"");
   EXPECT_EQ(first.registered, STATUS_SUCCESS);
   EXPECT_EQ(again.registered, STATUS_FLT_INSTANCE_ALTITUDE_COLLISION);
   EXPECT_EQ(odd.registered, STATUS_INVALID_PARAMETER);
@@ -175,7 +185,8 @@ TEST_F(registry, an_altitude_is_taken_once_and_is_a_number) {
 TEST_F(registry, who_refuses_hears_no_end_those_above_do_and_those_below_hear_nothing) {
   NTSTATUS told = STATUS_SUCCESS;
   watcher high("high", u"400000", [&](watcher&, REG_NOTIFY_CLASS what, void* information) {
-    if (what == RegNtPostSetValueKey) told = static_cast<PREG_POST_OPERATION_INFORMATION>(information)->Status;
+    if (what == RegNtPostSetValueKey)
+      told = static_cast<PREG_POST_OPERATION_INFORMATION>(information)->Status;
     return STATUS_SUCCESS;
   });
   watcher middle("middle", u"380000", [](watcher&, REG_NOTIFY_CLASS, void*) { return STATUS_ACCESS_DENIED; });
@@ -186,7 +197,8 @@ TEST_F(registry, who_refuses_hears_no_end_those_above_do_and_those_below_hear_no
   EXPECT_EQ(middle.seen.size(), 1u);
   EXPECT_TRUE(low.seen.empty());
   middle.react = nullptr;
-  EXPECT_EQ(registry_query_value({.key = key, .value = u"v"}), STATUS_OBJECT_NAME_NOT_FOUND) << "it was not set";
+  EXPECT_EQ(registry_query_value({.key = key, .value = u"v"}), STATUS_OBJECT_NAME_NOT_FOUND)
+      << "it was not set";
 }
 
 TEST_F(registry, a_callback_may_answer_itself_before_and_change_the_answer_after) {
@@ -211,7 +223,8 @@ TEST_F(registry, what_a_callback_does_itself_is_told_to_those_below_it_only) {
     if (what != RegNtPreSetValueKey) return STATUS_SUCCESS;
     const string_over path(key);
     OBJECT_ATTRIBUTES attributes;
-    InitializeObjectAttributes(&attributes, const_cast<string_over*>(&path), OBJ_KERNEL_HANDLE, nullptr, nullptr);
+    InitializeObjectAttributes(&attributes, const_cast<string_over*>(&path), OBJ_KERNEL_HANDLE, nullptr,
+                               nullptr);
     HANDLE handle;
     EXPECT_EQ(ZwCreateKey(&handle, KEY_ALL_ACCESS, &attributes, 0, nullptr, 0, nullptr), STATUS_SUCCESS);
     ZwClose(handle);
@@ -237,7 +250,8 @@ TEST_F(registry, reads_pass_by_the_callbacks_too) {
 TEST_F(registry, drivers_read_and_write_values) {
   const string_over path(key), name(u"v");
   OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, const_cast<string_over*>(&path), OBJ_KERNEL_HANDLE, nullptr, nullptr);
+  InitializeObjectAttributes(&attributes, const_cast<string_over*>(&path), OBJ_KERNEL_HANDLE, nullptr,
+                             nullptr);
   HANDLE handle;
   ASSERT_EQ(ZwCreateKey(&handle, KEY_ALL_ACCESS, &attributes, 0, nullptr, 0, nullptr), STATUS_SUCCESS);
   auto* const value = const_cast<string_over*>(&name);
@@ -247,7 +261,8 @@ TEST_F(registry, drivers_read_and_write_values) {
     KEY_VALUE_PARTIAL_INFORMATION information;
     UCHAR room[8];
   } buffer{};
-  EXPECT_EQ(ZwQueryValueKey(handle, value, KeyValuePartialInformation, &buffer, sizeof buffer, &length), STATUS_SUCCESS);
+  EXPECT_EQ(ZwQueryValueKey(handle, value, KeyValuePartialInformation, &buffer, sizeof buffer, &length),
+            STATUS_SUCCESS);
   EXPECT_EQ(buffer.information.Data[0], 7u);
   EXPECT_EQ(ZwDeleteValueKey(handle, value), STATUS_SUCCESS);
   EXPECT_EQ(ZwQueryValueKey(handle, value, KeyValuePartialInformation, &buffer, sizeof buffer, &length),
@@ -311,7 +326,8 @@ TEST_P(older_registry, has_the_functions_and_structures_of_its_time) {
       EXPECT_EQ(text_of(&reinterpret_cast<POBJECT_NAME_INFORMATION>(room)->Name), key);
       if (vista) {
         PCUNICODE_STRING name = nullptr;
-        EXPECT_EQ(SYSTEM_ROUTINE(CmCallbackGetKeyObjectID)(&self.cookie, object, nullptr, &name), STATUS_SUCCESS);
+        EXPECT_EQ(SYSTEM_ROUTINE(CmCallbackGetKeyObjectID)(&self.cookie, object, nullptr, &name),
+                  STATUS_SUCCESS);
         EXPECT_EQ(text_of(name), key);
       }
     }
@@ -321,7 +337,9 @@ TEST_P(older_registry, has_the_functions_and_structures_of_its_time) {
 }
 
 INSTANTIATE_TEST_SUITE_P(levels, older_registry, testing::Values(kernel_level::nt52, kernel_level::vista),
-                         [](const auto& level) { return level.param == kernel_level::vista ? "vista" : "nt52"; });
+                         [](const auto& level) {
+                           return level.param == kernel_level::vista ? "vista" : "nt52";
+                         });
 
 TEST_F(registry, a_process_can_change_its_memory_between_two_reads) {
   user_memory data(4);
@@ -372,8 +390,10 @@ TEST_F(registry, a_hundred_thousand_operations_on_unknown_keys_are_no_matter) {
   const uint8_t data[64] = {};
   for (uint32_t i = 0; i < 100'000; ++i) {
     std::u16string path(key);
-    for (uint32_t digits = i % 5000; digits != 0; digits /= 10) path += {u'\\', static_cast<char16_t>(u'0' + digits % 10)};
-    ASSERT_EQ(registry_set_value({.key = path, .value = u"v", .type = REG_BINARY, .data = data}), STATUS_SUCCESS);
+    for (uint32_t digits = i % 5000; digits != 0; digits /= 10)
+      path += {u'\\', static_cast<char16_t>(u'0' + digits % 10)};
+    ASSERT_EQ(registry_set_value({.key = path, .value = u"v", .type = REG_BINARY, .data = data}),
+              STATUS_SUCCESS);
   }
   EXPECT_EQ(raised().registry_set_value, 100'000u);
 }
@@ -387,7 +407,8 @@ TEST_F(registry_death_test, the_object_of_a_failed_open_is_not_one) {
   EXPECT_BUG_CHECK(
       {
         watcher on("only", u"360000", [](watcher& self, REG_NOTIFY_CLASS what, void* information) {
-          if (what == RegNtPostOpenKeyEx) self.path_of(static_cast<PREG_POST_OPERATION_INFORMATION>(information)->Object);
+          if (what == RegNtPostOpenKeyEx)
+            self.path_of(static_cast<PREG_POST_OPERATION_INFORMATION>(information)->Object);
           return STATUS_SUCCESS;
         });
         registry_open_key({.key = key});
@@ -398,9 +419,8 @@ TEST_F(registry_death_test, the_object_of_a_failed_open_is_not_one) {
 TEST_F(registry_death_test, a_callback_that_unregisters_itself_waits_for_ever) {
   EXPECT_DEATH(
       {
-        watcher on("only", u"360000", [](watcher& self, REG_NOTIFY_CLASS, void*) {
-          return CmUnRegisterCallback(self.cookie);
-        });
+        watcher on("only", u"360000",
+                   [](watcher& self, REG_NOTIFY_CLASS, void*) { return CmUnRegisterCallback(self.cookie); });
         registry_delete_key({.key = key});
       },
       "STOP: 0x000000C4 \\(0x0+1000,");
@@ -437,7 +457,9 @@ TEST_F(registry_death_test, a_driver_that_leaves_its_callback_or_a_name_is_a_bug
   const auto run = [&](bool leave) {
     leaves_callback = leave;
     scripted_driver script;
-    script.on_entry = [&](PDRIVER_OBJECT, PUNICODE_STRING) { return CmRegisterCallback(callback, nullptr, &cookie); };
+    script.on_entry = [&](PDRIVER_OBJECT, PUNICODE_STRING) {
+      return CmRegisterCallback(callback, nullptr, &cookie);
+    };
     script.on_unload = [](PDRIVER_OBJECT) {
       if (!leaves_callback) CmUnRegisterCallback(cookie);
     };
@@ -445,7 +467,8 @@ TEST_F(registry_death_test, a_driver_that_leaves_its_callback_or_a_name_is_a_bug
     registry_delete_key({.key = key});
     system.unload_driver("Leaky");
   };
-  EXPECT_BUG_CHECK_SAYING(run(true), "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS", "registry callback");
+  EXPECT_BUG_CHECK_SAYING(run(true), "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS",
+                          "registry callback");
   EXPECT_BUG_CHECK_SAYING(run(false), "DRIVER_VERIFIER_DETECTED_VIOLATION", "key names");
 }
 
@@ -455,7 +478,8 @@ TEST(registry_levels_death_test, nt52_has_no_call_context) {
   EXPECT_BUG_CHECK(
       {
         watcher on("only", nullptr, [](watcher&, REG_NOTIFY_CLASS what, void* information) {
-          if (what == RegNtPreDeleteKey) static_cast<PREG_DELETE_KEY_INFORMATION>(information)->CallContext = nullptr;
+          if (what == RegNtPreDeleteKey)
+            static_cast<PREG_DELETE_KEY_INFORMATION>(information)->CallContext = nullptr;
           return STATUS_SUCCESS;
         });
         registry_delete_key({.key = key});
