@@ -108,6 +108,8 @@ void describe_machine() {
   char text[128];
   std::snprintf(text, sizeof text, "%.6f", counter_ticks_per_nanosecond());
   benchmark::AddCustomContext("counter ticks per ns", text);
+  std::snprintf(text, sizeof text, "%.3g", static_cast<double>(counter_step()) / counter_ticks_per_nanosecond());
+  benchmark::AddCustomContext("counter step, ns", text);
   const cpu_pair cpus = pick_cpus();
   std::snprintf(text, sizeof text, "producer on CPU %d, consumer on CPU %d of %d", cpus.first, cpus.second, cpus.available);
   benchmark::AddCustomContext("pinning", text);

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <numeric>
 
 #include "pipeline/cpu_rings.h"
 
@@ -48,6 +49,18 @@ inline double counter_ticks_per_nanosecond() {
     return static_cast<double>(read_counter() - counter) / static_cast<double>(monotonic_nanoseconds() - time);
   }();
   return ticks;
+}
+
+// The steps in which the counter moves, in its ticks: what divides every difference of two readings.
+inline uint64_t counter_step() {
+  uint64_t step = 0;
+  uint64_t last = read_counter();
+  for (int i = 0; i < 10000; ++i) {
+    const uint64_t now = read_counter();
+    step = std::gcd(step, now - last);
+    last = now;
+  }
+  return step;
 }
 
 struct monotonic_clock {

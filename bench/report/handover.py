@@ -171,6 +171,10 @@ Saturated, by median latency; "within" allows a tenth more than ours.
 The cheapest of ours is *{described(ours)}*: {shown(results.figure(ours, "ns"))} ns at {number(reads)} us. The cheapest range
 push of boost's at that latency is *{described(same)}*: {shown(results.figure(same, "ns"))} ns at {number(same_latency)} us.
 
+What ours pay for, that the others do not have: a record has a state, so that it can be left open, discarded, or be of any
+size; its position is published before its clock is read, so that the merge needs no heartbeat. *Exact* interrupts the
+producer's processor in every pass (under a hypervisor, an exit on both sides); *slack* waits for its margin instead.
+
 ### Where a peer wins, and why
 
 Peers that cost less per event than the cheapest of ours, whatever latency they add:

@@ -32,7 +32,7 @@ TITLES = {"taken by others": "processor time that other processes and the hyperv
 def machine_section(results):
     context = results.context
     shown = ["processor", "virtual machine", "kernel", "compiler", "pinning", "frequency governor", "clock source",
-             "counter ticks per ns", "asserts", "effort", "date", "taken by others"]
+             "counter ticks per ns", "counter step, ns", "asserts", "effort", "date", "taken by others"]
     rows = [[TITLES.get(name, name), context[name]] for name in shown if name in context]
     rows.insert(1, ["processors, MHz", f"{context['num_cpus']}, {context['mhz_per_cpu']}"])
     caches = ", ".join(f"L{cache['level']} {cache['type'].lower()} {cache['size'] // 1024} KiB" for cache in context["caches"])
@@ -46,6 +46,7 @@ METHOD = """## Method, and what these figures do not say
 - `sluice_bench` uses google-benchmark: a fixed number of iterations per repetition, random interleaving, one JSON. What runs
   on two processors is timed inside: threads pinned, started together, one lap of warm-up untimed.
 - Built with `-O2 -DNDEBUG`, as `sluice.sys` is; no link-time optimisation, no processor-specific instructions.
+- Debian's google-benchmark says that it is a debug build; what it does inside the timed loop is compiled into ours.
 - Intervals of a median come from order statistics; intervals of ratios and differences from a bootstrap over the repetitions
   of both sides. They tell how far this run repeats itself, not how another machine behaves.
 - A virtual machine shares its host with others; frequency and the place of the two processors (one core, one cache, two
