@@ -37,6 +37,8 @@ struct watch_texts {
   std::string format = "text";
   std::string order = "strict";
   std::string from, to;
+  std::string speed = "1";
+  CLI::Option* speed_option = nullptr;
   CLI::Option* types = nullptr;
   CLI::Option* cpus = nullptr;
 };
@@ -47,6 +49,7 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
       .add_option("--source", texts.source,
                   "Where events come from:\n"
                   "live          this Linux machine\n"
+                  "replay:FILE   another machine's recording in JSON Lines, also gzip (docs/replay.md)\n"
                   "file:FILE     a recording made by sluice record")
       ->check(validator(parse_source))
       ->type_name("SOURCE")
@@ -65,6 +68,14 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
                                "Virtual CPUs, 1 to 256; as many as this machine has if not given")
                    ->check(CLI::Range(1, 256))
                    ->type_name("N");
+  texts.speed_option = command
+                           .add_option("--speed", texts.speed,
+                                       "Of a replay: 1 as recorded, 10 ten times faster; max: as fast as it is read")
+                           ->check(validator(parse_speed))
+                           ->type_name("FACTOR");
+  command.add_flag_callback(
+      "--no-back-pressure", [&watch] { watch.back_pressure = false; },
+      "With --speed max: do not wait for the reader; what the rings cannot hold is dropped");
   command
       .add_option(
           "--order", texts.order,
@@ -78,7 +89,7 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
 // False: what was asked for contradicts itself, and that was said.
 bool take_values(watch_options& watch, const watch_texts& texts, const char* default_duration) {
   watch.source = *parse_source(texts.source).result;
-  const bool ends_by_itself = watch.source.kind == source_kind::file;
+  const bool ends_by_itself = watch.source.kind != source_kind::live;
   const std::string duration = !texts.duration.empty() ? texts.duration
                                : ends_by_itself        ? "forever"
                                                        : default_duration;
@@ -86,12 +97,22 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
   watch.ring_bytes = *parse_ring_size(texts.ring_size).result;
   watch.format = *parse_format(texts.format).result;
   watch.order = *parse_order(texts.order).result;
+  watch.speed = *parse_speed(texts.speed).result;
   watch.types = *parse_types(watch.types_text).result;
   watch.types_given = texts.types->count() != 0;
   if (!texts.from.empty()) watch.from = *parse_moment(texts.from).result;
   if (!texts.to.empty()) watch.to = *parse_moment(texts.to).result;
   if ((watch.from || watch.to) && watch.source.kind != source_kind::file) {
     std::cerr << "sluice: --from and --to choose a part of a recording; they need --source file:FILE\n";
+    return false;
+  }
+  if (texts.speed_option->count() != 0 && watch.source.kind != source_kind::replay) {
+    std::cerr << "sluice: --speed is that of a replay; it needs --source replay:FILE\n";
+    return false;
+  }
+  if (!watch.back_pressure && (watch.source.kind != source_kind::replay || watch.speed != 0)) {
+    std::cerr << "sluice: --no-back-pressure needs --source replay:FILE --speed max: nothing else waits for its "
+                 "reader\n";
     return false;
   }
   if (watch.source.kind == source_kind::file && texts.cpus->count() != 0) {

@@ -24,6 +24,8 @@ struct watch_options {
   uint32_t ring_bytes = 1u << 20;
   uint32_t cpus = 0;  // 0: as many as the host has
   order_choice order;
+  double speed = 1;           // of a replay; 0: as fast as it goes
+  bool back_pressure = true;  // then: and wait for the reader
   std::optional<moment> from, to;  // of a recording
   bool prints = true;              // events, to stdout
 };

@@ -50,6 +50,11 @@ std::optional<std::string> file_session::incomparable() {
   return std::nullopt;
 }
 
+std::string file_session::progress() {
+  const recording::recording_reader& reader = source_.reader();
+  return fmt::format("{} of {} MiB", reader.position() >> 20, reader.file_bytes() >> 20);
+}
+
 std::vector<std::string> file_session::notes() {
   const std::optional<recording::recording_end>& end = source_.reader().end();
   if (!end) return {};

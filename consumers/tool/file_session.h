@@ -18,6 +18,7 @@ class file_session : public session {
   void stop() override {}
   std::optional<std::string> failure() override { return std::nullopt; }
   std::optional<raised_callbacks> raised() override;
+  std::string progress() override;
   std::vector<std::string> notes() override;
   std::vector<std::string> take_faults() override { return source_.take_faults(); }
   std::optional<std::string> incomparable() override;

@@ -11,6 +11,7 @@
 #include "consumers/tool/file_session.h"
 #include "consumers/tool/live_session.h"
 #include "consumers/tool/record.h"
+#include "consumers/tool/replay_session.h"
 #include "consumers/tool/stats.h"
 #include "consumers/tool/stop_signals.h"
 #include "consumers/tool/watch.h"
@@ -31,6 +32,7 @@ std::unique_ptr<session> make_session(const watch_options& options) {
   switch (options.source.kind) {
     case source_kind::live:
       break;
+    case source_kind::replay: return std::make_unique<replay_session>(options);
     case source_kind::file:
       return std::make_unique<file_session>(options);
   }

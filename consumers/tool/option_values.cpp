@@ -103,13 +103,22 @@ parsed<uint64_t> parse_types(std::string_view text) {
 
 parsed<source_choice> parse_source(std::string_view text) {
   if (text == "live") return {source_choice{source_kind::live, {}}, {}};
-  for (const auto& [prefix, kind] : {std::pair<std::string_view, source_kind>{"file:", source_kind::file}}) {
+  for (const auto& [prefix, kind] : {std::pair<std::string_view, source_kind>{"file:", source_kind::file}, {"replay:", source_kind::replay}}) {
     if (text.substr(0, prefix.size()) != prefix) continue;
     const std::string path(text.substr(prefix.size()));
     if (path.empty()) return {{}, fmt::format("'{}' names no file", text)};
     return {source_choice{kind, path}, {}};
   }
-  return {{}, fmt::format("'{}' is not a source: live, file:FILE", text)};
+  return {{}, fmt::format("'{}' is not a source: live, replay:FILE, file:FILE", text)};
+}
+
+parsed<double> parse_speed(std::string_view text) {
+  if (text == "max") return {0.0, {}};
+  const char* const end = text.data() + text.size();
+  double number = 0;
+  const auto [rest, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  if (error == std::errc() && rest == end && number >= 0.001 && number <= 1e6) return {number, {}};
+  return {{}, fmt::format("'{}' is not a speed: a factor such as 1, 10 or 0.5 (0.001 to 1000000), or max", text)};
 }
 
 parsed<order_choice> parse_order(std::string_view text) {

@@ -29,10 +29,10 @@ parsed<uint32_t> parse_ring_size(std::string_view text);
 parsed<uint64_t> parse_types(std::string_view text);
 
 // "live", "file:PATH", ...
-enum class source_kind { live, file };
+enum class source_kind { live, replay, file };
 struct source_choice {
   source_kind kind = source_kind::live;
-  std::string path;  // of a file
+  std::string path;  // of a replay or a file
 };
 parsed<source_choice> parse_source(std::string_view text);
 
@@ -41,6 +41,9 @@ struct order_choice {
   std::optional<uint32_t> bound_milliseconds;
 };
 parsed<order_choice> parse_order(std::string_view text);
+
+// "1", "10", "0.5": times the recorded speed; "max": as fast as it goes, 0.
+parsed<double> parse_speed(std::string_view text);
 
 // A moment of a recording: "2026-11-21T04:30:00Z" (with or without a fraction), or "+10s" from its first
 // record.

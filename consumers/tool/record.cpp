@@ -64,6 +64,7 @@ class record_session : public session {
     return lines;
   }
   bool finished() override { return watched_.finished(); }
+  std::string progress() override { return watched_.progress(); }
   void received(uint64_t records) override { watched_.received(records); }
   std::vector<std::string> take_faults() override { return watched_.take_faults(); }
   std::optional<std::string> incomparable() override { return watched_.incomparable(); }

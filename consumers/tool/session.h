@@ -29,6 +29,8 @@ class session {
 
   // The activity has come to its own end: what is on its way is still read.
   virtual bool finished() { return false; }
+  // How far it has come, for a line on a terminal; empty: nobody knows.
+  virtual std::string progress() { return {}; }
   // How many records the watch has received so far. Called after each batch.
   virtual void received(uint64_t) {}
   // What was found wrong with the source's input since the last call, one line each.

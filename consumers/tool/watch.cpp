@@ -171,10 +171,11 @@ class watcher {
     if (!shows_progress_ || now - last_shown_ < milliseconds(500)) return;
     last_shown_ = now;
     const accounting& account = stream_.account();
-    const std::string line =
-        fmt::format("\r\x1b[K{:.0f} s: {} records, {} lost, {} late",
-                    std::chrono::duration<double>(now - started_).count(), account.received_records(),
-                    account.announced_events(), account.late_records());
+    const std::string progress = session_.progress();
+    const std::string line = fmt::format("\r\x1b[K{:.0f} s: {} records, {} lost, {} late{}{}",
+                                         std::chrono::duration<double>(now - started_).count(),
+                                         account.received_records(), account.announced_events(),
+                                         account.late_records(), progress.empty() ? "" : "; ", progress);
     progress_shown_ = ::write(messages_, line.data(), line.size()) > 0;
   }
   void clear_progress() {

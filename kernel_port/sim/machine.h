@@ -150,6 +150,11 @@ NTSTATUS add_existing_thread(uint32_t pid, uint32_t tid);
 NTSTATUS create_thread(uint32_t pid, uint32_t tid, uint64_t start_address);
 NTSTATUS exit_thread(uint32_t pid, uint32_t tid);
 
+// Not known from now on, and no callback is raised: a recording does not tell of every end, and ids are used
+// again. With a process its threads are forgotten. STATUS_INVALID_CID if there is none.
+NTSTATUS forget_process(uint32_t pid);
+NTSTATUS forget_thread(uint32_t tid);
+
 struct image_loading {
   uint32_t pid = 0;  // 0: a driver
   uint64_t base = 0;

@@ -196,6 +196,27 @@ NTSTATUS add_existing_thread(uint32_t pid, uint32_t tid) {
                                                                                    : STATUS_INVALID_CID;
 }
 
+NTSTATUS forget_thread(uint32_t tid) {
+  machine::implementation& machine = the_machine();
+  PETHREAD thread = machine.processes.reference_thread(tid);
+  if (!thread) return STATUS_INVALID_CID;
+  signal_object(thread->Header);
+  machine.processes.remove_thread(thread);
+  dereference_object(thread);
+  return STATUS_SUCCESS;
+}
+
+NTSTATUS forget_process(uint32_t pid) {
+  machine::implementation& machine = the_machine();
+  PEPROCESS process = machine.processes.reference_process(pid);
+  if (!process) return STATUS_INVALID_CID;
+  for (const uint32_t tid : machine.processes.threads_of(pid)) (void)forget_thread(tid);
+  signal_object(process->Header);
+  machine.processes.remove_process(process);
+  dereference_object(process);
+  return STATUS_SUCCESS;
+}
+
 NTSTATUS create_thread(uint32_t pid, uint32_t tid, uint64_t start_address) {
   machine::implementation& machine = the_machine();
   require_irql_at_most(APC_LEVEL, "create_thread");
