@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 HOST_SHIFT = 26
-DATA_TYPES = {'dword': 4, 'qword': 11, 'string': 1, 'binary': 3, 'empty': 0, 'unknown': 0}
+DATA_TYPES = {'dword': 'REG_DWORD', 'qword': 'REG_QWORD', 'string': 'REG_SZ', 'binary': 'REG_BINARY', 'empty': 'REG_NONE', 'unknown': 'REG_NONE'}
 
 
 def load(path):
@@ -76,6 +76,11 @@ def value_of(event):
     return (data + '\0').encode('utf-16-le', 'surrogatepass').hex() if kind == 'string' else ''
 
 
+def bounded(data):
+    """The driver keeps 4096 bytes of a value's data, and its length."""
+    return data[:2 * 4096], len(data) // 2
+
+
 def expected(event, hosts):
     """What must be delivered: (type, fields), and the processes that it concerns."""
     base = hosts.index(event.get('host', '')) << HOST_SHIFT
@@ -94,7 +99,8 @@ def expected(event, hosts):
         target, tid = base | event['tpid'], base | event['tid']
         return ('thread_create', target, tid, pid, int(event.get('start', '0'), 16)), {pid, target}
     if kind == 'registry_set_value':
-        return (kind, pid, event['key_nt'], event.get('val', ''), DATA_TYPES[event['dtype']], value_of(event)), {pid}
+        return (kind, pid, event['key_nt'], event.get('val', ''), DATA_TYPES[event['dtype']],
+                *bounded(value_of(event))), {pid}
     if kind == 'registry_delete_value':
         return (kind, pid, event['key_nt'], event.get('val', '')), {pid}
     if kind == 'registry_rename':
@@ -114,7 +120,8 @@ def delivered(event):
     if kind == 'thread_create':
         return (kind, event['pid'], event['tid'], context, int(event['start_address'], 16)), {context, event['pid']}
     if kind == 'registry_set_value':
-        return (kind, context, event['key_path'], event['value_name'], event['value_type'], event['data']), {context}
+        return (kind, context, event['key_path'], event['value_name'], event['value_type'], event['data'],
+                event.get('data_truncated', len(event['data']) // 2)), {context}
     if kind == 'registry_delete_value':
         return (kind, context, event['key_path'], event['value_name']), {context}
     if kind == 'registry_rename_key':

@@ -1,3 +1,4 @@
+find_package(ZLIB REQUIRED)
 add_executable(replay_file_test replay_file_test.cpp)
 target_link_libraries(replay_file_test PRIVATE sluice_replay_file ZLIB::ZLIB GTest::gtest_main fmt::fmt)
 gtest_discover_tests(replay_file_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
