@@ -121,7 +121,7 @@ def delivered(event):
         return (kind, event['pid'], event['tid'], context, int(event['start_address'], 16)), {context, event['pid']}
     if kind == 'registry_set_value':
         return (kind, context, event['key_path'], event['value_name'], event['value_type'], event['data'],
-                event.get('data_truncated', len(event['data']) // 2)), {context}
+                event.get('data_size', len(event['data']) // 2)), {context}
     if kind == 'registry_delete_value':
         return (kind, context, event['key_path'], event['value_name']), {context}
     if kind == 'registry_rename_key':
