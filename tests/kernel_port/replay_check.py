@@ -237,13 +237,15 @@ def main():
         wanted = [w for w in wanted if not w[0][0].startswith('registry')]
     got = [delivered(e) for e in lines]
     if options.flood:
+        # Small rings have short records, which cut more of a value's data.
+        wanted, got = ([((f[:5] + f[6:]) if f[0] == 'registry_set_value' else f, p) for f, p in side] for side in (wanted, got))
         faults += check_losses(wanted, got, lines, losses)
     else:
         faults += check_complete(wanted, got)
         if losses:
             faults.append(f'with back-pressure nothing is lost, but {len(losses)} losses were announced')
     for fault in faults[:20]:
-        print(fault)
+        print(ascii(fault)[:400])
     cpus = len({e['cpu'] for e in lines})
     print(f'{len(wanted)} events, {len(got)} delivered on {cpus} CPUs, {len(losses)} losses announced, {len(faults)} faults')
     return 1 if faults else 0
