@@ -146,7 +146,7 @@ void section_ring(benchmark::State& state) {
     benchmark::DoNotOptimize(in.cpu());
     open_record<native_seam> record;
     open_record<native_seam> loss;
-    if (!to.place_at_once(shape, account, record)) refused |= !to.place(shape, account, record, loss);
+    if (!to.place_at_once(shape, record)) refused |= !to.place(shape, account, record, loss);
     record.data.copy_in(record.offset + record_header_size, payload.data(), length);
     to.publish();
     to.put_time(record, kernel_clock().now());

@@ -5,7 +5,7 @@
 //   clock read                            barrier
 //                                         position
 //
-//   header <- committed                   announcement <- asleep        (sleep: pipeline/sleeper.h)
+//   header <- committed                   announcement <- asleep        (sleep: pipeline/wake.h)
 //   announcement?                         barrier
 //                                         states
 //

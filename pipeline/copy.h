@@ -7,36 +7,43 @@
 
 namespace sluice {
 
+// One word, unaligned. The compiler does not know that what it stores is what it loaded: it would otherwise turn a loop
+// over this into a call of memcpy, or into vector moves.
+SLUICE_ALWAYS_INLINE void copy_word(uint8_t* to, const uint8_t* from) {
 #if defined(_MSC_VER) && !defined(__clang__)
-template <class word>
-SLUICE_ALWAYS_INLINE void copy_word(uint8_t* to, const uint8_t* from) {
-  *reinterpret_cast<word __unaligned*>(to) = *reinterpret_cast<const word __unaligned*>(from);
-}
+  *reinterpret_cast<size_t __unaligned*>(to) = *reinterpret_cast<const size_t __unaligned*>(from);
+  _ReadWriteBarrier();
 #else
-template <class word>
-SLUICE_ALWAYS_INLINE void copy_word(uint8_t* to, const uint8_t* from) {
-  word value;
+  size_t value;
   __builtin_memcpy(&value, from, sizeof value);
+  __asm__("" : "+r"(value));
   __builtin_memcpy(to, &value, sizeof value);
-}
 #endif
+}
+
+SLUICE_ALWAYS_INLINE void copy_byte(uint8_t* to, const uint8_t* from) {
+  unsigned value = *from;
+#if defined(_MSC_VER) && !defined(__clang__)
+  _ReadWriteBarrier();
+#else
+  __asm__("" : "+r"(value));
+#endif
+  *to = static_cast<uint8_t>(value);
+}
 
 // `to` and `from` do not overlap.
 SLUICE_ALWAYS_INLINE void copy_bytes(void* to_bytes, const void* from_bytes, size_t length) {
   uint8_t* to = static_cast<uint8_t*>(to_bytes);
   const uint8_t* from = static_cast<const uint8_t*>(from_bytes);
-  while (length >= sizeof(size_t)) {
-    copy_word<size_t>(to, from);
-    to += sizeof(size_t);
-    from += sizeof(size_t);
-    length -= sizeof(size_t);
-    compiler_barrier();  // or the compiler turns the loop into a call of memcpy
+  constexpr size_t word = sizeof(size_t);
+  for (; length >= 4 * word; to += 4 * word, from += 4 * word, length -= 4 * word) {
+    copy_word(to, from);
+    copy_word(to + word, from + word);
+    copy_word(to + 2 * word, from + 2 * word);
+    copy_word(to + 3 * word, from + 3 * word);
   }
-  while (length != 0) {
-    *to++ = *from++;
-    --length;
-    compiler_barrier();
-  }
+  for (; length >= word; to += word, from += word, length -= word) copy_word(to, from);
+  for (; length != 0; ++to, ++from, --length) copy_byte(to, from);
 }
 
 }  // namespace sluice

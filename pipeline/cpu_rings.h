@@ -30,17 +30,19 @@ class cpu_rings {
     main_.attach(main);
     spare_.attach(spare);
     ledger_.attach(&main.producer->loss);
+    longest_payload_ = main_.max_record() - record_header_size;
     critical_types_ = critical_types;
   }
 
   // Reserves, copies and commits at once. `payload` is memory that may be touched at DISPATCH_LEVEL.
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status write(uint16_t type, uint8_t version, const void* payload,
                                                           uint32_t payload_length) {
-    if (!is_type(type) || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
-    const record_shape shape = shape_of(type, version, payload_length);
+    if (!is_type(type) || payload_length > longest_payload_) [[unlikely]] return refuse(type, payload_length);
     ledger_.attempt(type);
     open_record<seam> record;
-    if (!main_.place_at_once(shape, ledger_, record)) [[unlikely]] return write_slowly(shape, payload);
+    if (!main_.place_at_once(shape_of(type, version, payload_length), record)) [[unlikely]] {
+      return write_slowly(type, version, payload, payload_length);
+    }
     // Before the publication: the record is not final for as short a time as can be.
     record.data.copy_in(record.offset + record_header_size, payload, payload_length);
     main_.publish();
@@ -55,17 +57,16 @@ class cpu_rings {
   template <class preparation>
   [[nodiscard]] SLUICE_ALWAYS_INLINE reserve_status reserve(uint16_t type, uint8_t version, uint32_t payload_length,
                                                             open_record<seam>& record, preparation&& prepare) {
-    if (!is_type(type) || payload_length > longest_payload) [[unlikely]] return refuse(type, payload_length);
-    const record_shape shape = shape_of(type, version, payload_length);
+    if (!is_type(type) || payload_length > longest_payload_) [[unlikely]] return refuse(type, payload_length);
     ledger_.attempt(type);
-    if (main_.place_at_once(shape, ledger_, record)) [[likely]] {
+    if (main_.place_at_once(shape_of(type, version, payload_length), record)) [[likely]] {
       prepare(record);
       main_.publish();
       main_.stamp(record, now());
       return reserve_status::ok;
     }
     open_record<seam> loss;
-    ring<seam>* const lane = place_somewhere(shape, record, loss);
+    ring<seam>* const lane = place_somewhere(shape_of(type, version, payload_length), record, loss);
     if (lane == nullptr) return reserve_status::dropped;
     prepare(record);
     lane->stamp(record, publish(*lane, loss));
@@ -99,9 +100,6 @@ class cpu_rings {
   uint64_t violations() const { return static_cast<uint64_t>(main_.violations()) + spare_.violations(); }
 
  private:
-  // No ring has longer records, and no sum of lengths overflows.
-  static constexpr uint32_t longest_payload = max_record_limit - record_header_size;
-
   // record_type_invalid is 0 and wraps: one comparison.
   static SLUICE_ALWAYS_INLINE bool is_type(uint16_t type) {
     static_assert(record_type_invalid == 0);
@@ -122,14 +120,15 @@ class cpu_rings {
   SLUICE_NEVER_INLINE reserve_status refuse(uint16_t type, uint32_t payload_length) {
     if (!is_type(type)) return reserve_status::invalid_type;
     ledger_.attempt(type);
-    ledger_.drop(type, drop_reason::too_long, uint64_t{record_header_size} + payload_length, now());
+    drop(type, drop_reason::too_long, uint64_t{record_header_size} + payload_length);
     return reserve_status::dropped;
   }
 
-  SLUICE_NEVER_INLINE reserve_status write_slowly(record_shape shape, const void* payload) {
+  SLUICE_NEVER_INLINE reserve_status write_slowly(uint16_t type, uint8_t version, const void* payload,
+                                                  uint32_t payload_length) {
     open_record<seam> record;
     open_record<seam> loss;
-    ring<seam>* const lane = place_somewhere(shape, record, loss);
+    ring<seam>* const lane = place_somewhere(shape_of(type, version, payload_length), record, loss);
     if (lane == nullptr) return reserve_status::dropped;
     record.data.copy_in(record.offset + record_header_size, payload, record.payload_length());
     lane->put_time(record, publish(*lane, loss));
@@ -141,18 +140,22 @@ class cpu_rings {
   // the event is dropped, counted and joins the gap.
   SLUICE_NEVER_INLINE ring<seam>* place_somewhere(record_shape shape, open_record<seam>& record,
                                                   open_record<seam>& loss) {
-    drop_reason reason = drop_reason::too_long;
-    if (shape.length <= main_.max_record()) {
-      if (main_.place(shape, ledger_, record, loss)) return &main_;
-      if (shape.critical && shape.length <= spare_.max_record() && spare_.place(shape, ledger_, record, loss)) {
-        return &spare_;
-      }
-      reason = main_.violations() != 0 ? drop_reason::violation
-               : shape.critical        ? drop_reason::critical_full
-                                       : drop_reason::ring_full;
+    if (main_.place(shape, ledger_, record, loss)) return &main_;
+    if (shape.critical && shape.length <= spare_.max_record() && spare_.place(shape, ledger_, record, loss)) {
+      return &spare_;
     }
-    ledger_.drop(shape.type, reason, shape.length, now());
+    drop(shape.type,
+         main_.violations() != 0 ? drop_reason::violation
+         : shape.critical        ? drop_reason::critical_full
+                                 : drop_reason::ring_full,
+         shape.length);
     return nullptr;
+  }
+
+  // Counts an event that got no room: it joins the gap, which is announced in front of whatever gets through next.
+  void drop(uint16_t type, drop_reason reason, uint64_t bytes) {
+    ledger_.drop(type, reason, bytes, now());
+    main_.announce_first();
   }
 
   // Publishes what was placed in a lane, reads the clock, and commits the LOSS record, if there is one. Returns the time.
@@ -171,6 +174,7 @@ class cpu_rings {
   }
 
   ring<seam> main_;
+  uint32_t longest_payload_ = 0;  // bytes that fit into a record of the main ring
   uint64_t last_time_ = 0;
   uint64_t critical_types_ = 0;
   clock clock_;

@@ -95,7 +95,7 @@ class merge {
           }
           readers_[i].set_aside(heads_[i]);
           ++set_aside_;
-          heads_[i] = readers_[i].look();
+          heads_[i] = readers_[i].look_again();
           break;
         case head_state::empty: return finish(result, pass_end::idle_bound, i);
         case head_state::reserved: return finish(result, pass_end::reserved, i);
@@ -146,7 +146,7 @@ class merge {
       ++discarded_;
     }
     from.take(head);
-    head = from.look();
+    head = from.look_again();
     return true;
   }
 

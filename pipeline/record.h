@@ -79,6 +79,12 @@ constexpr uint32_t record_stride(uint32_t length) {
   return (length + (record_alignment - 1)) & ~(record_alignment - 1);
 }
 
+// The same of a header's first word, in one step less: the state is masked away together with the lowest bits.
+// The length is at most max_record_limit (pipeline/region.h).
+constexpr uint32_t stride_of(uint32_t state_and_length) {
+  return (state_and_length + (record_alignment - 1)) & (record_length_mask & ~(record_alignment - 1));
+}
+
 constexpr uint64_t time_of(const record_header& header) {
   return static_cast<uint64_t>(header.time_high) << 32 | header.time_low;
 }

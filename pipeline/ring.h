@@ -62,8 +62,8 @@ struct open_record {
 template <class seam>
 class ring {
  public:
-  // The walk of one reclaim looks at this many headers, and at what the asked room needs: the section stays short.
-  static constexpr uint32_t reclaim_walk = 64;
+  // One reclaim gives back this much, and what the asked room needs: the section stays short, and no write pays for many.
+  static constexpr uint32_t reclaim_step = 2048;  // bytes: at most 128 headers are looked at
 
   void attach(const region_view<seam>& view) {
     data_ = view.data;
@@ -73,18 +73,23 @@ class ring {
     mask_ = view.geometry.capacity - 1;
     ordinary_limit_ = view.geometry.capacity - view.geometry.critical_bytes;
     max_record_ = view.geometry.max_record;
-    write_ = reclaimed_ = view.start_position;
+    write_ = reclaimed_ = claim_ = view.start_position;
+    room_ = ordinary_limit_;
   }
 
-  // Step 1 and the header of step 3, unpublished, where nothing is out of the ordinary: no gap to announce, and room
-  // against the private copy of what is reclaimed. False: place() has to find out. Nothing has changed then.
-  SLUICE_ALWAYS_INLINE bool place_at_once(const record_shape& shape, const ledger<seam>& ledger,
-                                          open_record<seam>& record) {
+  // Step 1 and the header of step 3, unpublished, where nothing is out of the ordinary: no gap to announce, and ordinary
+  // room that is known to be free. False: place() has to find out. Nothing has changed then.
+  // The caller has compared shape.length with max_record().
+  SLUICE_ALWAYS_INLINE bool place_at_once(const record_shape& shape, open_record<seam>& record) {
     const uint32_t need = record_stride(shape.length);
-    if (ledger.gap_is_open() || shape.length > max_record_ || !fits(need, limit_of(shape))) [[unlikely]] return false;
+    if (need > room_) [[unlikely]] return false;
+    room_ -= need;
     put_record(shape, record);
     return true;
   }
+
+  // A gap was opened: place() has to announce it before place_at_once gives out anything again.
+  void announce_first() { room_ = 0; }
 
   // Steps 1 and 2 of a reservation, and the header of step 3, unpublished: finds room for the record, and for a LOSS
   // record in front of it if the ledger has a gap (loss.length is 0 if not). False: no room. Nothing has changed then.
@@ -104,6 +109,8 @@ class ring {
       ledger.attempt(record_type_loss);
     }
     put_record(shape, record);
+    const uint32_t used = write_ - reclaimed_;
+    room_ = used < ordinary_limit_ ? ordinary_limit_ - used : 0;
     return true;
   }
 
@@ -115,11 +122,11 @@ class ring {
 
   // Step 3, end: the record has its time.
   SLUICE_ALWAYS_INLINE void put_time(const open_record<seam>& record, uint64_t time) {
-    data_.store_time(record.offset + offsetof(record_header, time_low), time);
+    record.data.store_time(record.offset + offsetof(record_header, time_low), time);
   }
   SLUICE_ALWAYS_INLINE void stamp(const open_record<seam>& record, uint64_t time) {
     put_time(record, time);
-    data_.state(record.offset).store(make_state_and_length(record_state::stamped, record.length), order::stamp);
+    record.data.state(record.offset).store(make_state_and_length(record_state::stamped, record.length), order::stamp);
   }
 
   // Gives back room up to what the consumer claims, R5. True if `need` bytes fit under `limit` afterwards. In the section.
@@ -128,7 +135,7 @@ class ring {
     return violations_ == 0 && fits(need, limit);
   }
 
-  // Walks on until the claim is reached or `reclaim_walk` headers were passed. True: nothing claimed is left. In the section.
+  // Walks on until the claim is reached or `reclaim_step` bytes were passed. True: nothing claimed is left. In the section.
   bool reclaim_some(ledger<seam>& ledger) { return walk_to_claim(0, capacity_, ledger); }
 
   // The longest record of this ring, header included.
@@ -138,24 +145,35 @@ class ring {
   uint32_t violations() const { return violations_; }
 
  private:
-  // True: nothing of the claim that was read is left; it is reached, or refused.
+  // True: nothing is claimed beyond what was reclaimed, or the claim is refused.
   bool walk_to_claim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
     if (violations_ != 0) return true;
-    // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
-    const uint32_t claimed_untrusted = consumer_->consumed.load(order::observe_consumed);
-    const uint32_t claimed = claimed_untrusted - reclaimed_;  // bytes that would be given back
-    if (claimed > write_ - reclaimed_) return violate();
-    uint32_t passed = 0;
-    for (uint32_t step = 0; passed != claimed && (step < reclaim_walk || !fits(need, limit)); ++step) {
-      const uint32_t offset = reclaimed_ & mask_;
-      // SYNC POINT observe_closed <- close: the producer of that record will not write to it any more.
-      const uint32_t state_and_length = data_.state(offset).load(order::observe_closed);
-      const uint32_t stride = record_stride(length_of(state_and_length));
-      if (!is_closed(state_of(state_and_length)) || stride > claimed - passed) return violate();
-      ledger.pass(data_.load(offset + offsetof(record_header, type)) & 0xffff, state_of(state_and_length));
-      passed += stride;
-      reclaimed_ += stride;
+    if (claim_ == reclaimed_) {
+      // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
+      const uint32_t claim_untrusted = consumer_->consumed.load(order::observe_consumed);
+      if (claim_untrusted - reclaimed_ > write_ - reclaimed_) return violate();
+      claim_ = claim_untrusted;
     }
+    const typename seam::memory data = data_;
+    const uint32_t begin = reclaimed_;
+    const uint32_t claimed = claim_ - begin;  // bytes that would be given back
+    const uint32_t short_of = write_ - begin + need > limit ? write_ - begin + need - limit : 0;
+    const uint32_t wanted = short_of > reclaim_step ? short_of : reclaim_step;
+    const uint32_t enough = claimed < wanted ? claimed : wanted;
+    uint32_t passed = 0;
+    while (passed < enough) {
+      const size_t offset = (begin + passed) & mask_;
+      // SYNC POINT observe_closed <- close: the producer of that record will not write to it any more.
+      const uint32_t state_and_length = data.state(offset).load(order::observe_closed);
+      const uint32_t stride = stride_of(state_and_length);
+      if (!is_closed(state_of(state_and_length)) || stride > claimed - passed) [[unlikely]] {
+        reclaimed_ = begin + passed;
+        return violate();
+      }
+      ledger.pass(data.load(offset + offsetof(record_header, type)) & 0xffff, state_of(state_and_length));
+      passed += stride;
+    }
+    reclaimed_ = begin + passed;
     return passed == claimed;
   }
 
@@ -186,7 +204,9 @@ class ring {
   producer_page<seam>* producer_ = nullptr;
   consumer_page<seam>* consumer_ = nullptr;
   uint32_t write_ = 0;      // mod 2^32; where the next record goes
+  uint32_t room_ = 0;       // bytes that place_at_once may give out; never more than is free for ordinary records
   uint32_t reclaimed_ = 0;  // mod 2^32; everything before is closed, passed by the ledger, and free
+  uint32_t claim_ = 0;      // mod 2^32; the last claim read: reclaimed_ <= claim_ <= write_
   uint32_t capacity_ = 0;
   uint32_t mask_ = 0;
   uint32_t ordinary_limit_ = 0;

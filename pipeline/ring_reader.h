@@ -66,12 +66,22 @@ class ring_reader {
     published_ = view.start_position;
   }
 
-  // The record at the cursor. If the cursor has reached the last position read, the position is read again: only a
-  // position read after the pass's barrier may prove the ring empty.
+  // The record at the cursor, as the first look of a pass: only a position read after the pass's barrier may prove the
+  // ring empty.
   ring_head look() {
+    position_is_of_this_pass_ = false;
+    return look_again();
+  }
+
+  // The record at the cursor, later in the same pass. The position is read at most once in a pass: a reader that follows
+  // its producer record by record only fights for the line that is being written.
+  ring_head look_again() {
     ring_head head;
     if (static_cast<uint32_t>(cursor_) == published_) {
-      published_ = producer_->published.load(order::observe_published);  // SYNC POINT observe_published <- publish
+      if (!position_is_of_this_pass_) {
+        position_is_of_this_pass_ = true;
+        published_ = producer_->published.load(order::observe_published);  // SYNC POINT observe_published <- publish
+      }
       if (static_cast<uint32_t>(cursor_) == published_) {
         if (damaged_) [[unlikely]] head.state = head_state::damaged;
         return head;
@@ -80,8 +90,10 @@ class ring_reader {
     // The bound is taken before the state is read: it is this reader's own, the last time it took from this ring.
     head.time = last_time_;
     read_head(cursor_, published_, head);
-    // With many rings no hardware follows each of them.
-    data_.prefetch(static_cast<uint32_t>(cursor_ + prefetch_distance) & mask_);
+    // With many rings no hardware follows each of them. What is not published yet stays with its producer.
+    if (published_ - static_cast<uint32_t>(cursor_) > prefetch_distance) {
+      data_.prefetch(static_cast<uint32_t>(cursor_ + prefetch_distance) & mask_);
+    }
     return head;
   }
 
@@ -195,6 +207,7 @@ class ring_reader {
   uint16_t cpu_ = 0;
   uint8_t lane_ = 0;
   bool damaged_ = false;
+  bool position_is_of_this_pass_ = false;
 };
 
 }  // namespace sluice

@@ -24,31 +24,31 @@ struct native_seam {
     explicit memory(uint8_t* base) : base_(base) {}
 
     // The first word of a record: shared, see pipeline/order.h.
-    SLUICE_ALWAYS_INLINE word& state(uint32_t offset) const { return *reinterpret_cast<word*>(base_ + offset); }
+    SLUICE_ALWAYS_INLINE word& state(size_t offset) const { return *reinterpret_cast<word*>(base_ + offset); }
 
     // The other words of a header, and the payload: handed over by publish, stamp and close; never accessed by two sides at
     // once in discard mode.
-    SLUICE_ALWAYS_INLINE uint32_t load(uint32_t offset) const {
+    SLUICE_ALWAYS_INLINE uint32_t load(size_t offset) const {
       return *reinterpret_cast<const uint32_t*>(base_ + offset);
     }
-    SLUICE_ALWAYS_INLINE void store(uint32_t offset, uint32_t value) const {
+    SLUICE_ALWAYS_INLINE void store(size_t offset, uint32_t value) const {
       *reinterpret_cast<uint32_t*>(base_ + offset) = value;
     }
     // A timestamp: two such words, low word first. Never shared while it is written, so a 64-bit machine may use one move.
-    SLUICE_ALWAYS_INLINE uint64_t load_time(uint32_t offset) const {
+    SLUICE_ALWAYS_INLINE uint64_t load_time(size_t offset) const {
       uint64_t time;
       copy_bytes(&time, base_ + offset, sizeof time);
       return time;
     }
-    SLUICE_ALWAYS_INLINE void store_time(uint32_t offset, uint64_t time) const {
+    SLUICE_ALWAYS_INLINE void store_time(size_t offset, uint64_t time) const {
       copy_bytes(base_ + offset, &time, sizeof time);
     }
-    SLUICE_ALWAYS_INLINE void copy_in(uint32_t offset, const void* bytes, uint32_t length) const {
+    SLUICE_ALWAYS_INLINE void copy_in(size_t offset, const void* bytes, uint32_t length) const {
       copy_bytes(base_ + offset, bytes, length);
     }
     // A hint that this will be read soon; any offset.
-    SLUICE_ALWAYS_INLINE void prefetch(uint32_t offset) const { prefetch_line(base_ + offset); }
-    SLUICE_ALWAYS_INLINE uint8_t* bytes(uint32_t offset) const { return base_ + offset; }
+    SLUICE_ALWAYS_INLINE void prefetch(size_t offset) const { prefetch_line(base_ + offset); }
+    SLUICE_ALWAYS_INLINE uint8_t* bytes(size_t offset) const { return base_ + offset; }
 
    private:
     uint8_t* base_ = nullptr;

@@ -236,20 +236,34 @@ TEST_F(merge_case, m2_discarded_records_are_skipped_and_block_nothing) {
   EXPECT_EQ(cpus[0]->account(ordinary_type).discarded, 1u);
 }
 
-// "Pop and look again": a record that arrives while the pass runs is taken in order, not overtaken.
-TEST_F(merge_case, m1_after_each_record_its_ring_is_looked_at_again) {
+// A record that arrives while the pass runs has a time of T or later: it waits for the next pass, and nothing overtakes it.
+TEST_F(merge_case, m1_a_record_that_arrives_during_a_pass_is_left_to_the_next) {
   make(2);
   auto m = merge();
   write(0, 10, 1);
-  write(1, 30, 3);
+  write(1, 30, 2);
   time.now = 100;
   sink.on_record = [&](const received& got) {
-    if (got.value() != 1) return;
-    const uint64_t now = time.now;
-    write(0, 20, 2);
-    time.now = now;
+    if (got.value() == 1) write(0, 101, 3);
   };
-  m.pass(sink);
+  EXPECT_EQ(m.pass(sink).end, pass_end::idle_bound);
+  EXPECT_EQ(sink.values(), (values{1, 2}));
+  EXPECT_EQ(pass(m, 200).emitted, 1u);
+  EXPECT_EQ(sink.values(), (values{1, 2, 3}));
+  EXPECT_EQ(m.merged.late_records(), 0u);
+}
+
+// What an earlier pass left there was published up to a position that this pass has not read: past it, it looks again.
+TEST_F(merge_case, m1_the_position_of_an_earlier_pass_proves_no_ring_empty) {
+  make(2);
+  auto m = merge();
+  write(0, 10, 1);
+  sink.limit = 0;
+  EXPECT_EQ(pass(m, 15).end, pass_end::sink_full);
+  sink.limit = 100;
+  write(0, 20, 2);
+  write(1, 30, 3);
+  EXPECT_EQ(pass(m, 100).emitted, 3u);
   EXPECT_EQ(sink.values(), (values{1, 2, 3}));
   EXPECT_EQ(m.merged.late_records(), 0u);
 }

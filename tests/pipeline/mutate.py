@@ -41,6 +41,13 @@ BOUND = "    const uint64_t bound = order_.take_bound(clock_);\n"
 SET_KEY = "    idle_key_ = bound == 0 ? 0 : bound - 1;\n"
 TAKE_LATE = "    if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);\n"
 
+CLAIM_ENDS_RECORD = """ || stride > claimed - passed) [[unlikely]] {
+        reclaimed_ = begin + passed;
+        return violate();
+      }
+"""
+STATE_ONLY = CLAIM_ENDS_RECORD.replace(" || stride > claimed - passed", "")
+
 FAULTS = [
     # Region
     Fault("region without apron", "region.h", "round_up_to_page(geometry.capacity + geometry.max_record)",
@@ -58,24 +65,27 @@ FAULTS = [
           "return ordinary_limit_;", "ring"),
     Fault("R1: reclaim passes an open record", "ring.h", "!is_closed(state_of(state_and_length)) || ", "",
           "hostile_consumer"),
-    Fault("R5: claim inside a record accepted", "ring.h", " || stride > claimed - passed) return violate();",
-          ") return violate();\n      if (stride > claimed - passed) { passed = claimed; continue; }", "hostile_consumer"),
-    Fault("R5: the walk jumps to the claim", "ring.h", " || stride > claimed - passed) return violate();",
-          ") return violate();\n      if (stride > claimed - passed) { reclaimed_ += claimed - passed; return true; }",
+    Fault("R5: claim inside a record accepted", "ring.h", CLAIM_ENDS_RECORD,
+          STATE_ONLY + "      if (stride > claimed - passed) { passed = claimed; continue; }\n", "hostile_consumer"),
+    Fault("R5: the walk jumps to the claim", "ring.h", CLAIM_ENDS_RECORD,
+          STATE_ONLY + "      if (stride > claimed - passed) { reclaimed_ = begin + claimed; return true; }\n",
           "hostile_consumer"),
     Fault("R5: claim ahead of what was written accepted", "ring.h",
-          "if (claimed > write_ - reclaimed_) return violate();",
-          "if (claimed > capacity_) return violate();", "hostile_consumer"),
+          "if (claim_untrusted - reclaimed_ > write_ - reclaimed_) return violate();",
+          "if (claim_untrusted - reclaimed_ > capacity_) return violate();", "hostile_consumer"),
     Fault("R5: claim out of range ignored instead of counted", "ring.h",
-          "if (claimed > write_ - reclaimed_) return violate();",
-          "if (claimed > write_ - reclaimed_) return true;", "hostile_consumer"),
-    Fault("R5: claim read twice", "ring.h", "const uint32_t claimed = claimed_untrusted - reclaimed_;",
-          "const uint32_t claimed = consumer_->consumed.load(order::observe_consumed) - reclaimed_;",
+          "if (claim_untrusted - reclaimed_ > write_ - reclaimed_) return violate();",
+          "if (claim_untrusted - reclaimed_ > write_ - reclaimed_) return true;", "hostile_consumer"),
+    Fault("R5: claim read twice", "ring.h", "claim_ = claim_untrusted;",
+          "claim_ = consumer_->consumed.load(order::observe_consumed);",
           "hostile_consumer"),
     Fault("R5: reclaiming goes on after a violation", "ring.h", "if (violations_ != 0) return true;", "",
           "hostile_consumer"),
     Fault("R4: LOSS forgotten", "ring.h", "if (ledger.gap_is_open()) {", "if (false) {", "loss"),
-    Fault("R4: gap overlooked while there is room", "ring.h", "if (ledger.gap_is_open() || ", "if (", "loss"),
+    Fault("R4: gap overlooked while there is room", "cpu_rings.h", "    main_.announce_first();\n", "", "loss"),
+    Fault("R1: what was given out stays to be given out", "ring.h", "    room_ -= need;\n", "", "ring"),
+    Fault("R6: the critical part is given out at once to everybody", "ring.h",
+          "room_ = used < ordinary_limit_ ? ordinary_limit_ - used : 0;", "room_ = capacity_ - used;", "critical"),
     Fault("R4: room for LOSS not asked for", "ring.h", "need += record_stride(loss.length);", "", "loss"),
     Fault("R3: LOSS not counted as attempted", "ring.h", "ledger.attempt(record_type_loss);", "", "loss"),
     Fault("header published as none", "ring.h", "store(make_state_and_length(record_state::reserved, shape.length)",
@@ -125,9 +135,11 @@ FAULTS = [
 
     # Reader
     Fault("M3: position read again only after a release", "ring_reader.h",
-          "      published_ = producer_->published.load(order::observe_published);",
-          "      if (cursor_ == released_) published_ = producer_->published.load(order::observe_published);",
+          "        published_ = producer_->published.load(order::observe_published);",
+          "        if (cursor_ == released_) published_ = producer_->published.load(order::observe_published);",
           "ring_reader", quick=True),
+    Fault("M1: an earlier pass's position proves a ring empty", "ring_reader.h", "    position_is_of_this_pass_ = false;\n", "",
+          "merge"),
     Fault("M1: reserved head without a bound", "ring_reader.h", "    head.time = last_time_;",
           "    head.time = ~uint64_t{0} / 2;", "merge"),
     Fault("M3: reserved head bounded by the beginning of time", "ring_reader.h", "    last_time_ = head.time;\n", "",

@@ -133,20 +133,18 @@ TEST(ring, what_is_reclaimed_is_counted_by_how_it_was_closed) {
   EXPECT_EQ(r.account.row(ordinary_type).discarded, 2u);
 }
 
-TEST(ring, one_reclaim_passes_a_bounded_number_of_headers_unless_more_room_is_asked_for) {
-  bare_ring r(0, {4096, max_loss_record, 0});
+TEST(ring, one_reclaim_passes_a_bounded_number_of_bytes_unless_more_room_is_asked_for) {
+  bare_ring r(0, {16384, 8192, 0});
   while (r.put(16)) {
   }
-  ASSERT_EQ(r.used(), 4096u);
+  ASSERT_EQ(r.used(), 16384u);
   r.memory.claim(r.ring.write_position());
-  // 64 small records do not make 1080 bytes of room: the walk goes on for as long as it takes, and not longer.
-  ASSERT_TRUE(r.place(1080));
-  EXPECT_EQ(r.ring.reclaimed_position(), 1088u);
+  constexpr uint32_t step = ring<native_seam>::reclaim_step;
   EXPECT_FALSE(r.ring.reclaim_some(r.account)) << "more is left";
-  EXPECT_EQ(r.ring.reclaimed_position(), 1088u + 16 * ring<native_seam>::reclaim_walk);
-  EXPECT_FALSE(r.ring.reclaim_some(r.account));
-  EXPECT_TRUE(r.ring.reclaim_some(r.account));
-  EXPECT_EQ(r.ring.reclaimed_position(), 4096u);
+  EXPECT_EQ(r.ring.reclaimed_position(), step);
+  // Another step does not make so much room: the walk goes on for as long as it takes, and not longer.
+  ASSERT_TRUE(r.place(2 * step + 1080));
+  EXPECT_EQ(r.ring.reclaimed_position(), 2 * step + 1080 + 8) << "in units of these records";
 }
 
 // Every offset around the ring's end, every length that crosses it: contiguous, whole, and nothing else is touched.
@@ -179,7 +177,7 @@ TEST(ring, a_record_is_contiguous_at_every_offset_around_the_rings_end) {
       from.take(head);
       EXPECT_EQ(from.look().state, head_state::empty);
       from.release();
-      EXPECT_TRUE(r.ring.reclaim_some(r.account));
+      EXPECT_TRUE(r.ring.reclaim_some(r.account) || r.ring.reclaim_some(r.account));
       EXPECT_EQ(r.used(), 0u);
       EXPECT_EQ(r.ring.violations(), 0u);
     }
