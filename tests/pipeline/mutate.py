@@ -83,7 +83,7 @@ FAULTS = [
           "hostile_consumer"),
     Fault("R4: LOSS forgotten", "ring.h", "if (ledger.gap_is_open()) {", "if (false) {", "loss"),
     Fault("R4: gap overlooked while there is room", "cpu_rings.h", "    main_.announce_first();\n", "", "loss"),
-    Fault("R1: what was given out stays to be given out", "ring.h", "    room_ -= need;\n", "", "ring"),
+    Fault("R1: what was given out stays to be given out", "ring.h", "    room_ -= need;\n", "", "cpu_rings"),
     Fault("R6: the critical part is given out at once to everybody", "ring.h",
           "room_ = used < ordinary_limit_ ? ordinary_limit_ - used : 0;", "room_ = capacity_ - used;", "critical"),
     Fault("R4: room for LOSS not asked for", "ring.h", "need += record_stride(loss.length);", "", "loss"),
