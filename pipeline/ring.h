@@ -22,7 +22,7 @@
 // Invariants
 //   R1  consumed <= oldest open record <= write <= reclaimed + capacity; reclaimed never passes an open record.
 //   R2  timestamps never decrease in the order of positions (the caller's clock is clamped: pipeline/cpu_rings.h).
-//   R5  the consumer's word is read once per reclaim, and only bounds a walk over headers that this side wrote. Room is
+//   R5  the consumer's word is read at most once per reclaim, and only bounds a walk over headers that this side wrote. Room is
 //       given back record by record, each one closed and ending at or before the claim; a claim that is not the end of a
 //       closed record is a violation: counted, and nothing is reclaimed again. Nothing is parsed at a claimed offset.
 //   R6  ordinary records leave `critical_bytes` of the capacity to critical ones.
@@ -148,17 +148,18 @@ class ring {
   // True: nothing is claimed beyond what was reclaimed, or the claim is refused.
   bool walk_to_claim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
     if (violations_ != 0) return true;
-    if (claim_ == reclaimed_) {
-      // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
-      const uint32_t claim_untrusted = consumer_->consumed.load(order::observe_consumed);
-      if (claim_untrusted - reclaimed_ > write_ - reclaimed_) return violate();
-      claim_ = claim_untrusted;
-    }
     const typename seam::memory data = data_;
     const uint32_t begin = reclaimed_;
-    const uint32_t claimed = claim_ - begin;  // bytes that would be given back
-    const uint32_t short_of = write_ - begin + need > limit ? write_ - begin + need - limit : 0;
+    const uint32_t used = write_ - begin;
+    const uint32_t short_of = used + need > limit ? used + need - limit : 0;
     const uint32_t wanted = short_of > reclaim_step ? short_of : reclaim_step;
+    if (claim_ - begin < wanted) {
+      // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
+      const uint32_t claim_untrusted = consumer_->consumed.load(order::observe_consumed);
+      if (claim_untrusted - begin > used) return violate();
+      claim_ = claim_untrusted;
+    }
+    const uint32_t claimed = claim_ - begin;  // bytes that would be given back
     const uint32_t enough = claimed < wanted ? claimed : wanted;
     uint32_t passed = 0;
     while (passed < enough) {

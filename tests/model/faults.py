@@ -116,7 +116,7 @@ FAULTS = [
      "    producer_->published.store(write_ + record_stride(shape.length), order::publish);\n"
      "    record.data = data_;\n    record.offset = write_ & mask_;", "ring"),
     ("stamped before the time is written", "pipeline/ring.h",
-     [("    put_time(record, time);\n    data_.state", "    data_.state"),
+     [("    put_time(record, time);\n    record.data.state", "    record.data.state"),
       ("record_state::stamped, record.length), order::stamp);",
        "record_state::stamped, record.length), order::stamp);\n    put_time(record, time);")], None, "ring"),
     ("committed before the time is written", "pipeline/cpu_rings.h",
@@ -137,7 +137,7 @@ FAULTS = [
      ") [[unlikely]] {\n        reclaimed_ = begin + passed;\n        return violate();\n      }\n"
      "      if (stride > claimed - passed) break;", "ring"),
     ("a claim past the write position is accepted (R5)", "pipeline/ring.h",
-     "if (claim_untrusted - reclaimed_ > write_ - reclaimed_) return violate();", "", "ring"),
+     "if (claim_untrusted - begin > used) return violate();", "", "ring"),
     ("the room of a record set aside is given back", "pipeline/ring_reader.h",
      "set_aside_count_ != 0 ? set_aside_[0] : cursor_;", "cursor_;", "ring"),
     ("a gap is not announced (R4)", "pipeline/ring.h",

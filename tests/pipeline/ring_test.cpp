@@ -147,6 +147,19 @@ TEST(ring, one_reclaim_passes_a_bounded_number_of_bytes_unless_more_room_is_aske
   EXPECT_EQ(r.ring.reclaimed_position(), 2 * step + 1080 + 8) << "in units of these records";
 }
 
+// A step takes less than a claim gives; what is left of it is kept. It hides nothing of what was claimed since.
+TEST(ring, room_claimed_later_is_found_while_some_of_an_earlier_claim_is_left) {
+  bare_ring r(0, {16384, 8192, 0});
+  while (r.put(64)) {
+  }
+  ASSERT_EQ(r.used(), 16384u);
+  r.memory.claim(ring<native_seam>::reclaim_step + 64);
+  ASSERT_TRUE(r.put(64));
+  ASSERT_EQ(r.ring.reclaimed_position(), ring<native_seam>::reclaim_step + 0u);
+  r.memory.claim(16384);
+  EXPECT_TRUE(r.place(8192));
+}
+
 // Every offset around the ring's end, every length that crosses it: contiguous, whole, and nothing else is touched.
 TEST(ring, a_record_is_contiguous_at_every_offset_around_the_rings_end) {
   const ring_geometry geometry{4096, 2048, 0};

@@ -174,7 +174,7 @@ MUTATIONS = [
     mutation("the spare ring's times do not rise strictly",
              (RINGS, "      time = last_time_ + 1;\n      last_time_ = time + 1;", "      time = last_time_;")),
     mutation("the consumer's word is compared without wrapping",
-             (RING, "if (claim_untrusted - reclaimed_ > write_ - reclaimed_) return violate();", "if (claim_untrusted > write_) return violate();")),
+             (RING, "if (claim_untrusted - begin > used) return violate();", "if (claim_untrusted > write_) return violate();")),
     mutation("a claim inside a record is accepted",
              (RING, "|| stride > claimed - passed) [[unlikely]]", "|| false) [[unlikely]]")),
     mutation("reserve_event enters no critical region",
