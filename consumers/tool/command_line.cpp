@@ -39,9 +39,34 @@ struct watch_texts {
   std::string from, to;
   std::string speed = "1";
   CLI::Option* speed_option = nullptr;
+  std::string rate = "10000";
+  std::string mix = "process=1,thread=4,image=20,registry=25,own=50";
+  std::string rhythm = "steady";
+  std::string sizes = "64";
+  std::string dispatch_share = "25%";
+  std::vector<const CLI::Option*> synthetic;
   CLI::Option* types = nullptr;
   CLI::Option* cpus = nullptr;
 };
+
+// What synthetic load looks like.
+void add_synthetic_options(CLI::App& command, watch_options& watch, watch_texts& texts) {
+  const auto add = [&](const char* name, std::string& text, const char* help, const CLI::Validator& check) {
+    texts.synthetic.push_back(
+        command.add_option(name, text, help)->check(check)->type_name("")->capture_default_str()->group("Synthetic load"));
+  };
+  add("--rate", texts.rate, "Events a second, or max", validator(parse_rate));
+  add("--mix", texts.mix, "Weights of what happens", validator(parse_mix));
+  add("--rhythm", texts.rhythm, "steady, poisson, bursts:PERIOD:SHARE (bursts:1s:10%), or recording:FILE", validator(parse_rhythm));
+  add("--record-bytes", texts.sizes, "Variable part of a record: 64, 16-512, or recorded", validator(parse_sizes));
+  add("--dispatch-share", texts.dispatch_share, "Of own events: written at DISPATCH_LEVEL", validator(parse_share));
+  texts.synthetic.push_back(command.add_option("--producers", watch.synthetic.producers_per_cpu, "Threads on each CPU")
+                                ->check(CLI::Range(1, 1024))
+                                ->type_name("N")
+                                ->group("Synthetic load"));
+  texts.synthetic.push_back(
+      command.add_option("--seed", watch.synthetic.seed, "Of everything random")->type_name("N")->group("Synthetic load"));
+}
 
 // What `watch` and `record` have in common: where events come from, and for how long.
 void add_source_options(CLI::App& command, watch_options& watch, watch_texts& texts) {
@@ -49,6 +74,7 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
       .add_option("--source", texts.source,
                   "Where events come from:\n"
                   "live          this Linux machine\n"
+                  "synthetic     made up, at any rate (docs/synthetic.md)\n"
                   "replay:FILE   another machine's recording in JSON Lines, also gzip (docs/replay.md)\n"
                   "file:FILE     a recording made by sluice record")
       ->check(validator(parse_source))
@@ -84,12 +110,13 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
       ->check(validator(parse_order))
       ->type_name("ORDER")
       ->capture_default_str();
+  add_synthetic_options(command, watch, texts);
 }
 
 // False: what was asked for contradicts itself, and that was said.
 bool take_values(watch_options& watch, const watch_texts& texts, const char* default_duration) {
   watch.source = *parse_source(texts.source).result;
-  const bool ends_by_itself = watch.source.kind != source_kind::live;
+  const bool ends_by_itself = watch.source.kind == source_kind::file || watch.source.kind == source_kind::replay;
   const std::string duration = !texts.duration.empty() ? texts.duration
                                : ends_by_itself        ? "forever"
                                                        : default_duration;
@@ -98,12 +125,22 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
   watch.format = *parse_format(texts.format).result;
   watch.order = *parse_order(texts.order).result;
   watch.speed = *parse_speed(texts.speed).result;
+  watch.synthetic.rate = *parse_rate(texts.rate).result;
+  watch.synthetic.mix = *parse_mix(texts.mix).result;
+  watch.synthetic.rhythm = *parse_rhythm(texts.rhythm).result;
+  watch.synthetic.sizes = *parse_sizes(texts.sizes).result;
+  watch.synthetic.dispatch_share = *parse_share(texts.dispatch_share).result;
   watch.types = *parse_types(watch.types_text).result;
   watch.types_given = texts.types->count() != 0;
   if (!texts.from.empty()) watch.from = *parse_moment(texts.from).result;
   if (!texts.to.empty()) watch.to = *parse_moment(texts.to).result;
   if ((watch.from || watch.to) && watch.source.kind != source_kind::file) {
     std::cerr << "sluice: --from and --to choose a part of a recording; they need --source file:FILE\n";
+    return false;
+  }
+  for (const CLI::Option* option : texts.synthetic) {
+    if (option->count() == 0 || watch.source.kind == source_kind::synthetic) continue;
+    std::cerr << "sluice: " << option->get_name() << " needs --source synthetic\n";
     return false;
   }
   if (texts.speed_option->count() != 0 && watch.source.kind != source_kind::replay) {

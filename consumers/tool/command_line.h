@@ -5,6 +5,7 @@
 #include <string>
 
 #include "consumers/tool/option_values.h"
+#include "consumers/tool/synthetic_values.h"
 
 namespace sluice::tool {
 
@@ -26,6 +27,7 @@ struct watch_options {
   order_choice order;
   double speed = 1;           // of a replay; 0: as fast as it goes
   bool back_pressure = true;  // then: and wait for the reader
+  synthetic_choices synthetic;
   std::optional<moment> from, to;  // of a recording
   bool prints = true;              // events, to stdout
 };

@@ -14,6 +14,7 @@
 #include "consumers/tool/replay_session.h"
 #include "consumers/tool/stats.h"
 #include "consumers/tool/stop_signals.h"
+#include "consumers/tool/synthetic_session.h"
 #include "consumers/tool/watch.h"
 
 namespace {
@@ -32,6 +33,7 @@ std::unique_ptr<session> make_session(const watch_options& options) {
   switch (options.source.kind) {
     case source_kind::live:
       break;
+    case source_kind::synthetic: return std::make_unique<synthetic_session>(options);
     case source_kind::replay: return std::make_unique<replay_session>(options);
     case source_kind::file:
       return std::make_unique<file_session>(options);

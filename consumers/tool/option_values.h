@@ -29,7 +29,7 @@ parsed<uint32_t> parse_ring_size(std::string_view text);
 parsed<uint64_t> parse_types(std::string_view text);
 
 // "live", "file:PATH", ...
-enum class source_kind { live, replay, file };
+enum class source_kind { live, synthetic, replay, file };
 struct source_choice {
   source_kind kind = source_kind::live;
   std::string path;  // of a replay or a file

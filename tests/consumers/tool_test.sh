@@ -37,6 +37,71 @@ grep -q '^sluice [0-9]' "$directory/out" || fail "--version says $(cat "$directo
 "$tool" watch --help >"$directory/out" 2>"$directory/err" || fail "--help"
 grep -q "Exit codes: 0" "$directory/out" || fail "--help does not tell the exit codes"
 
+expect 1 "is not a moment" watch --source file:x --from yesterday
+expect 1 "need --source file" watch --from +1s
+expect 1 "needs --source replay" watch --source synthetic --speed max
+expect 1 "needs --source synthetic" watch --source replay:x --rate 5
+expect 1 "is not a speed" watch --source replay:x --speed fast
+expect 1 "is not a part of a mix" watch --source synthetic --mix image
+expect 1 "is not a rhythm" watch --source synthetic --rhythm bursts:1s
+expect 1 "is not an order" watch --order loose
+expect 1 "No such file" watch --source file:/nonexistent
+expect 1 "No such file" watch --source replay:/nonexistent
+expect 1 "not a recording of sluice" watch --source "file:$0"
+expect 1 "No such file" record /nonexistent/file --source synthetic
+
+# What is recorded is what is read again, and again from a recording of the recording.
+recording="$directory/recording"
+"$tool" record "$recording" --source synthetic --rate 20000 --cpus 4 --duration 700ms 2>"$directory/err" || fail "record: $(cat "$directory/err")"
+count=$(sed -n 's/^recorded: \([0-9]*\) records.*/\1/p' "$directory/err")
+[ "$count" -gt 1000 ] || fail "recorded '$count' records: $(cat "$directory/err")"
+expect 1 "File exists" record "$recording" --source synthetic
+"$tool" watch --source "file:$recording" --format jsonl >"$directory/first" 2>"$directory/err" || fail "watch file: $(cat "$directory/err")"
+grep -q "^R3 holds" "$directory/err" || fail "the accounts of a recording: $(cat "$directory/err")"
+[ "$(wc -l <"$directory/first")" = "$count" ] || fail "$count records, $(wc -l <"$directory/first") lines"
+"$tool" record "$directory/second" --source "file:$recording" 2>"$directory/err" || fail "record a recording: $(cat "$directory/err")"
+"$tool" watch --source "file:$directory/second" --format jsonl 2>"$directory/err" | cmp - "$directory/first" || fail "the second recording differs"
+"$tool" stats "$recording" >"$directory/out" 2>"$directory/err" || fail "stats: $(cat "$directory/err")"
+grep -q "$count records stored, 0 not" "$directory/out" || fail "stats: $(cat "$directory/out")"
+# A window of time: what is left of it, in it and right of it is everything.
+"$tool" watch --source "file:$recording" --format jsonl --to +200ms >"$directory/a" 2>/dev/null || fail "--to"
+"$tool" watch --source "file:$recording" --format jsonl --from +200ms --to +400ms >"$directory/b" 2>/dev/null || fail "--from --to"
+"$tool" watch --source "file:$recording" --format jsonl --from +400ms >"$directory/c" 2>/dev/null || fail "--from"
+# Anchors come with every part that needs them.
+grep -v '^{"type":"anchor"' "$directory/first" >"$directory/whole"
+cat "$directory/a" "$directory/b" "$directory/c" | grep -v '^{"type":"anchor"' | cmp - "$directory/whole" || fail "the parts are not the whole"
+[ -s "$directory/b" ] || fail "an empty window"
+# Cut: everything before the cut, and the reason.
+head -c $(($(wc -c <"$recording") / 2)) "$recording" >"$directory/cut"
+"$tool" watch --source "file:$directory/cut" --format jsonl >"$directory/out" 2>"$directory/err"
+[ $? = 1 ] || fail "a cut recording ends with 1: $(cat "$directory/err")"
+grep -q "at offset" "$directory/err" || fail "a cut recording: $(cat "$directory/err")"
+head -n "$(wc -l <"$directory/out")" "$directory/first" | cmp - "$directory/out" || fail "a cut recording gives something else"
+
+# A full disk, where a file system of our own can be mounted: what was accepted is there, and the end says why it ends.
+cat >"$directory/full" <<'SCRIPT'
+mount -t tmpfs -o size=300k none "$2" || exit 77
+"$1" record "$2/r" --source synthetic --rate 200000 --cpus 2 --record-bytes 500 --mix registry=1,image=1 --duration 20s 2>"$2/../said"
+[ $? = 1 ] || exit 1
+grep -q "No space left on device" "$2/../said" || exit 2
+"$1" stats "$2/r" >"$2/../stats" 2>&1 || exit 3
+grep -q "ended: the disk was full; [1-9][0-9]* records stored" "$2/../stats" || exit 4
+SCRIPT
+mkdir "$directory/disk"
+unshare -rm sh "$directory/full" "$tool" "$directory/disk" 2>"$directory/err"
+case $? in
+  0) ;;
+  1 | 2 | 3 | 4) fail "a full disk: $(cat "$directory/said" "$directory/stats")" ;;
+  *) echo "no file system can be mounted here: a full disk is not tried" ;;
+esac
+
+# Damaged lines of a replay are named, the rest is replayed.
+printf '%s\n' '{"t":1,"type":"image_load","pid":8,"load":"a"}' 'nonsense' '{"t":2,"type":"image_load","pid":8,"load":"b"}' >"$directory/lines"
+"$tool" watch --source "replay:$directory/lines" --speed max --format jsonl >"$directory/out" 2>"$directory/err"
+[ $? = 1 ] || fail "a damaged line: $(cat "$directory/err")"
+grep -q "lines: line 2: " "$directory/err" || fail "which line: $(cat "$directory/err")"
+[ "$(grep -c image_load "$directory/out")" = 2 ] || fail "the lines around a damaged one: $(cat "$directory/out")"
+
 "$tool" watch --duration 200ms >"$directory/out" 2>"$directory/err"
 if [ $? = 1 ] && grep -q "permission\|perf_event_open" "$directory/err"; then
   [ "$(wc -l <"$directory/err")" = 1 ] || fail "without permission there is one line: $(cat "$directory/err")"

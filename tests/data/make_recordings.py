@@ -2,6 +2,7 @@
 """Makes the recordings beside it (docs/replay.md has the format): nobody's activity, invented here, always the same.
 
 causality.jsonl.gz   three hosts, one of which restarts; processes with everything a log gets wrong
+causality_short.jsonl   its first lines
 hostile.jsonl        lines that are no events, among some that are
 With an argument: writes a recording like the first, ten times as long, there.
 """
@@ -118,4 +119,5 @@ if len(sys.argv) == 2:
         large.writelines(json.dumps(e) + '\n' for e in causality(10))
 else:
     write('causality.jsonl.gz', [json.dumps(e) for e in causality()])
+    write('causality_short.jsonl', [json.dumps(e) for e in causality()[:60]])
     hostile()
