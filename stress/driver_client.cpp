@@ -21,6 +21,10 @@ layout read_as(const uint8_t* bytes) {
 
 }  // namespace
 
+std::u16string value_key_of(uint32_t activity) {
+  return u"\\REGISTRY\\MACHINE\\STRESS\\" + std::u16string(activity % 7 + 1, static_cast<char16_t>(u'a' + activity % 26));
+}
+
 std::u16string image_path_of(uint32_t activity, uint64_t number) {
   std::u16string path = u"\\Device\\HarddiskVolume1\\stress\\";
   for (const char digit : fmt::format("{}-{}.dll", activity, number)) path.push_back(static_cast<char16_t>(digit));
@@ -107,6 +111,7 @@ void driver_client::check_record(const batch_entry& entry, const record_header& 
   ++total_;
   if (record.type == record_type_loss) check_loss(entry, payload, length);
   if (record.type == event_type_image_load) check_image(entry, payload, length);
+  if (record.type == event_type_registry_set_value) check_value(entry, payload, length);
   if (record.type == own_type_) check_own(entry, time, payload, length);
 }
 
@@ -138,6 +143,35 @@ void driver_client::check_image(const batch_entry& entry, const uint8_t* payload
   std::vector<bool>& seen = activities_[activity].images;
   if (seen.size() <= number) seen.resize(number + 1024);
   if (seen[number]) broken("M2", entry.cpu, "image {} of activity {} came twice", number, activity);
+  seen[number] = true;
+}
+
+// Each value at most once, with its key, its data and how setting it ended: what one callback captured and another wrote.
+void driver_client::check_value(const batch_entry& entry, const uint8_t* payload, uint32_t length) {
+  const auto value = read_as<registry_value_payload>(payload);
+  const uint32_t number = value.value_type;
+  const uint32_t activity = value.context.tid - first_activity_tid;
+  if (activity >= activities_.size() || value.data.original_length != value_bytes_of(number) ||
+      value.data.length != value.data.original_length || uint64_t{value.data.offset} + value.data.length > length) {
+    broken("M2", entry.cpu, "value {} of thread {}: {} of {} bytes", number, value.context.tid, value.data.length,
+           value.data.original_length);
+  }
+  if (value.outcome.status != value_status_of(number)) {
+    broken("M2", entry.cpu, "value {} of activity {}: status {:#x}", number, activity,
+           static_cast<uint32_t>(value.outcome.status));
+  }
+  for (uint32_t i = 0; i < value.data.length; ++i) {
+    if (payload[value.data.offset + i] == value_byte_of(activity, number)) continue;
+    broken("M2", entry.cpu, "value {} of activity {}: byte {} is not what was given", number, activity, i);
+  }
+  const std::u16string key = value_key_of(activity);
+  if (value.key_path.length != key.size() * 2 || value.key_path.offset + value.key_path.length > length ||
+      std::memcmp(payload + value.key_path.offset, key.data(), value.key_path.length) != 0) {
+    broken("M2", entry.cpu, "value {} of activity {}: its key is not what was given", number, activity);
+  }
+  std::vector<bool>& seen = activities_[activity].values;
+  if (seen.size() <= number) seen.resize(number + 1024);
+  if (seen[number]) broken("M2", entry.cpu, "value {} of activity {} came twice", number, activity);
   seen[number] = true;
 }
 

@@ -16,6 +16,17 @@ namespace sluice::stress {
 std::u16string image_path_of(uint32_t activity, uint64_t number);
 constexpr uint64_t image_base_of(uint32_t activity, uint64_t number) { return (activity + 1ull) << 40 | number << 12; }
 
+// Activity n is thread first_activity_tid + n.
+constexpr uint32_t first_activity_tid = 1'000'001;
+
+// The value that an activity sets as its number `number`; key and value type carry both.
+std::u16string value_key_of(uint32_t activity);
+constexpr uint32_t value_bytes_of(uint32_t number) { return number * 37 % 3000; }
+constexpr uint8_t value_byte_of(uint32_t activity, uint32_t number) { return static_cast<uint8_t>(activity * 31 + number); }
+constexpr int32_t value_status_of(uint32_t number) {
+  return number % 5 == 0 ? static_cast<int32_t>(0xc0000022) : 0;  // STATUS_ACCESS_DENIED
+}
+
 class driver_client {
  public:
   driver_client(sim::machine& machine, uint32_t cpus, uint32_t activities, const filler& from);
@@ -41,6 +52,7 @@ class driver_client {
  private:
   struct activity_state {
     std::vector<bool> images;
+    std::vector<bool> values;
     uint64_t own = 0;
     uint64_t next_own = 0;
     std::map<uint64_t, uint64_t> missing;  // sequence, and the time of the event that came instead
@@ -51,6 +63,7 @@ class driver_client {
   void check_record(const batch_entry& entry, const record_header& record, const uint8_t* payload, uint32_t length);
   void check_loss(const batch_entry& entry, const uint8_t* payload, uint32_t length);
   void check_image(const batch_entry& entry, const uint8_t* payload, uint32_t length);
+  void check_value(const batch_entry& entry, const uint8_t* payload, uint32_t length);
   void check_own(const batch_entry& entry, uint64_t time, const uint8_t* payload, uint32_t length);
 
   const filler& filler_;

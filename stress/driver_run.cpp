@@ -43,7 +43,7 @@ class busy_activity {
     thread_ = std::thread([this] { run(); });
   }
   void join() { thread_.join(); }
-  uint32_t tid() const { return 1'000'001 + index_; }
+  uint32_t tid() const { return first_activity_tid + index_; }
   uint64_t own_attempted() const { return own_attempted_; }
   uint64_t own_kept() const { return own_kept_; }
   uint64_t own_discarded() const { return own_discarded_; }
@@ -55,13 +55,17 @@ class busy_activity {
     attached_.store(true);
     while (!stop_.load(std::memory_order_relaxed)) {
       if (options_.migrate && random_.one_in(32)) here.migrate(random_.below(options_.cpus));
-      const uint32_t choice = random_.below(8);
+      const uint32_t choice = random_.below(10);
       if (choice < 4) {
         load_image();
       } else if (choice < 5) {
         live_and_die();
+      } else if (choice < 6) {
+        set_value();
+      } else if (choice < 7) {
+        come_and_go();
       } else {
-        own_event(choice == 5);
+        own_event(choice == 7);
       }
       // The worker and the client share the host's processors with us.
       if (options_.back_off && random_.one_in(16)) std::this_thread::yield();
@@ -93,6 +97,25 @@ class busy_activity {
     sim::exit_thread(pid, pid + 2);
     sim::exit_process(pid, 0);
     raised_.fetch_add(6, std::memory_order_relaxed);
+  }
+
+  void set_value() {
+    const uint32_t number = values_++;
+    const std::vector<uint8_t> data(value_bytes_of(number), value_byte_of(index_, number));
+    const std::u16string key = value_key_of(index_);
+    sim::registry_set_value({.key = key, .value = u"v", .type = number, .data = data, .outcome = value_status_of(number)});
+    raised_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  // A key that is created, read, renamed and deleted.
+  void come_and_go() {
+    const std::u16string key = u"\\REGISTRY\\USER\\" + std::u16string(index_ + 1, u'k');
+    sim::registry_create_key({.key = u"sub", .root = key});
+    sim::registry_query_value({.key = key, .value = u"v"});
+    sim::registry_rename_key({.key = key + u"\\sub", .new_name = u"bus"});
+    sim::registry_delete_value({.key = key + u"\\bus", .value = u"v"});
+    sim::registry_delete_key({.key = key + u"\\bus"});
+    raised_.fetch_add(4, std::memory_order_relaxed);
   }
 
   void own_event(bool reserved) {
@@ -130,6 +153,7 @@ class busy_activity {
   std::atomic<uint64_t>& raised_;
   random_source random_;
   uint64_t images_ = 0, lives_ = 0, own_attempted_ = 0, own_kept_ = 0, own_discarded_ = 0;
+  uint32_t values_ = 0;
   std::atomic<bool> attached_{false};
   uint8_t buffer_[512];
   std::thread thread_;
@@ -203,6 +227,11 @@ void check_all(const std::vector<protocol::statistics_row>& rows, const driver_c
   same(event_type_thread_create, raised.thread_create);
   same(event_type_thread_exit, raised.thread_exit);
   same(event_type_image_load, raised.image_load);
+  same(event_type_registry_create_key, raised.registry_create_key);
+  same(event_type_registry_set_value, raised.registry_set_value);
+  same(event_type_registry_delete_key, raised.registry_delete_key);
+  same(event_type_registry_delete_value, raised.registry_delete_value);
+  same(event_type_registry_rename_key, raised.registry_rename_key);
   same(own_type, own_attempted);
   if (of_type[own_type].committed != own_kept || of_type[own_type].discarded != own_discarded) {
     broken("R3", no_cpu, "own events: {} committed and {} discarded; their writers say {} and {}",

@@ -142,6 +142,8 @@ uint64_t user_memory::reads() const {
 extern "C" bool sluice_copy_from_user_memory(void* to, const void* from, size_t bytes) {
   using namespace sluice::sim;
   require_irql_at_most(APC_LEVEL, "A copy from memory of a process");
+  constexpr uintptr_t lowest_address = 0x10000;  // below lies nothing, in any process
+  if (reinterpret_cast<uintptr_t>(from) < lowest_address) return false;
   if (is_user_address(from)) return read_user_memory(to, from, bytes);
   memcpy(to, from, bytes);
   return true;

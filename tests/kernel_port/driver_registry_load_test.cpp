@@ -70,6 +70,29 @@ TEST(registry_producer, unloading_between_before_and_after_leaves_nothing) {
   }
 }
 
+TEST(registry_producer, what_comes_while_it_starts_is_whole_or_no_event) {
+  for (int round = 0; round < 20; ++round) {
+    sim::machine machine(with());
+    sim::activity starter(machine, 0, 4, 8);
+    std::atomic<bool> stop{false};
+    std::thread setter([&] {
+      sim::activity here(machine, 1, 700, 704);
+      while (!stop.load()) sim::registry_set_value({.key = key, .value = u"v", .data = some_data});
+    });
+    ASSERT_EQ(machine.load_driver("Sluice", &test_driver_entry), STATUS_SUCCESS);
+    {
+      client reader(machine);
+      while (sum_of(reader.statistics(), event_type_registry_set_value).attempted < 5) std::this_thread::yield();
+      stop = true;
+      setter.join();
+      for (const received& record : of_type(reader.drain(), event_type_registry_set_value)) {
+        EXPECT_EQ(record.text(record.as<registry_value_payload>().key_path), key);
+      }
+    }
+    EXPECT_EQ(machine.unload_driver("Sluice"), STATUS_SUCCESS);
+  }
+}
+
 TEST(registry_producer, it_loads_and_unloads_under_load) {
   for (int round = 0; round < 5; ++round) {
     loaded_machine on(with());

@@ -25,6 +25,21 @@ TEST(registry_producer, data_that_faults_is_unavailable_and_its_event_is_not_los
   }
 }
 
+TEST(registry_producer, data_at_no_address_is_unavailable) {
+  loaded_machine on(with());
+  client reader(on.machine);
+  const other_callback odd(above, [](REG_NOTIFY_CLASS what, void* information) {
+    if (what == RegNtPreSetValueKey) static_cast<PREG_SET_VALUE_KEY_INFORMATION>(information)->Data = nullptr;
+    return STATUS_SUCCESS;
+  });
+  sim::registry_set_value({.key = key, .value = u"v", .data = some_data});
+  const auto events = of_type(reader.drain(), event_type_registry_set_value);
+  ASSERT_EQ(events.size(), 1u);
+  const auto payload = events[0].as<registry_value_payload>();
+  EXPECT_EQ(payload.data.flags, string_flag_unavailable);
+  EXPECT_EQ(payload.data.original_length, 5u);
+}
+
 TEST(registry_producer, data_that_changes_underfoot_is_what_was_read_once_before_the_operation) {
   loaded_machine on(with({}, sim::kernel_level::vista));
   client reader(on.machine);
@@ -187,7 +202,10 @@ TEST(registry_producer, odd_lengths_of_strings_lose_half_a_unit) {
   sim::registry_set_value({.key = key, .value = u"odd"});
   const auto events = of_type(reader.drain(), event_type_registry_set_value);
   ASSERT_EQ(events.size(), 1u);
-  EXPECT_EQ(events[0].text(events[0].as<registry_value_payload>().value_name), u"od");
+  const string_field name = events[0].as<registry_value_payload>().value_name;
+  EXPECT_EQ(events[0].text(name), u"od");
+  EXPECT_EQ(name.original_length, 4u);
+  EXPECT_EQ(name.flags, 0u);
 }
 
 TEST(registry_producer, the_default_value_has_an_empty_name) {
