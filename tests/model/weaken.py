@@ -33,7 +33,11 @@ FLAGS = ["-std=c++20", "-O1", "-w"]
 TIMEOUT = 900  # seconds, for one run of one group
 
 # Uses of an order that no scenario needs, with the reason: they stay as they are.
-KNOWN_UNPROVEN = {}
+KNOWN_UNPROVEN = {
+    "walking over what is open, for the account":
+        "the walk's positions are told behind the section, so headers and times are visible before it begins, and it reads no payload; "
+        "the function is shared with the two paths that need the order",
+}
 
 
 class stale_fault(Exception):
