@@ -101,7 +101,7 @@ class proof:
 
     def faults(self):
         now = self.begin("faults made by hand, against the unit tests")
-        command = [sys.executable, "-B", "tests/pipeline/mutate.py", "--jobs", self.jobs]
+        command = [sys.executable, "-B", "tests/pipeline/mutate.py", "--jobs", self.jobs, "--known", self.logs / "faults.json"]
         if self.long:
             command += ["--page", "docs/proof-faults.md"]
         code, text = self.run("faults", command)

@@ -9,11 +9,14 @@ longer applies or no longer compiles is an error: exit status 1.
     mutate.py --quick          one for each of ring, ledger, reader, merge and wake
     mutate.py WORD ...         those whose names contain a WORD
     mutate.py --reference      each fault also under tests/reference: does it disagree, and how short is the shortest case
+    mutate.py --known FILE     keeps results there, and does not repeat what was seen with exactly the same sources
     mutate.py --page FILE      all faults, with the reference, as a page of docs/ (`./run prove --long` makes it)
 """
 import argparse
 import concurrent.futures
 import dataclasses
+import hashlib
+import json
 import os
 import pathlib
 import re
@@ -297,6 +300,33 @@ def check(workshop, number, fault, reference):
     return (True, killer, seen) if killer else (False, f"SURVIVED {fault.test}_test.cpp", seen)
 
 
+class Memory:
+    """Results of earlier runs over exactly the same sources."""
+
+    def __init__(self, path, compiler):
+        self.path = path
+        digest = hashlib.sha256(compiler.encode())
+        for folder in ("pipeline", "tests/pipeline", "tests/reference"):
+            for source in sorted((ROOT / folder).iterdir()):
+                if source.suffix in (".h", ".cpp", ".py"):
+                    digest.update(source.name.encode() + b"\0" + source.read_bytes())
+        self.key = digest.hexdigest()
+        try:
+            stored = json.loads(path.read_text()) if path else {}
+        except (FileNotFoundError, json.JSONDecodeError):
+            stored = {}
+        self.results = stored.get("results", {}) if stored.get("key") == self.key else {}
+
+    def find(self, fault, reference):
+        known = self.results.get(fault.name)
+        return known if known and (known[2] or not reference) else None
+
+    def store(self, fault, done):
+        self.results[fault.name] = done
+        if self.path:
+            self.path.write_text(json.dumps({"key": self.key, "results": self.results}))
+
+
 def page(results):
     """The table as a page of docs/."""
     killed = sum(done[0] for _, done in results)
@@ -322,6 +352,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--reference", action="store_true")
     parser.add_argument("--page", type=pathlib.Path)
+    parser.add_argument("--known", type=pathlib.Path)
     parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("words", nargs="*")
@@ -334,26 +365,30 @@ def main():
     if not faults:
         parser.error("no fault has such a name")
 
+    known = Memory(options.known, options.compiler)
     results = []
     with tempfile.TemporaryDirectory() as directory, \
          concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         workshop = Workshop(options.compiler, pathlib.Path(directory))
         whole = pathlib.Path(directory) / "whole"
         whole.mkdir()
-        tests = sorted({fault.test for fault in faults})
+        new = [fault for fault in faults if not known.find(fault, reference)]
+        tests = sorted({fault.test for fault in new})
         for test, failed in zip(tests, pool.map(lambda test: workshop.test(whole, test), tests)):
             if failed:
                 print(f"{test}_test.cpp fails without any fault: {failed}")
                 return 1
-        if reference:
+        if reference and new:
             workshop.prepare_reference()
             if workshop.refer(whole)[0]:
                 print("the reference disagrees without any fault")
                 return 1
         width = max(len(fault.name) for fault in faults)
-        for fault, done in zip(faults, pool.map(lambda each: check(workshop, *each, reference), enumerate(faults))):
+        outcomes = pool.map(lambda each: known.find(each[1], reference) or check(workshop, *each, reference), enumerate(faults))
+        for fault, done in zip(faults, outcomes):
             print(f"{fault.header:14} {fault.name:{width}}  {done[1]}" + (f"; reference: {done[2]}" if done[2] else ""), flush=True)
             results.append((fault, done))
+            known.store(fault, done)
             if sys.stderr.isatty() and not sys.stdout.isatty():
                 print(f"\r\033[K[{len(results)}/{len(faults)}] {fault.name}", end="", file=sys.stderr, flush=True)
     if sys.stderr.isatty() and not sys.stdout.isatty():
