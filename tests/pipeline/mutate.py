@@ -84,6 +84,8 @@ FAULTS = [
           "hostile_consumer"),
     Fault("R5: reclaiming goes on after a violation", "ring.h", "if (violations_ != 0) return true;", "",
           "hostile_consumer"),
+    Fault("M2: what is left of an earlier claim hides what was released since", "ring.h",
+          "if (claim_ - begin < wanted) {", "if (claim_ == begin) {", "ring"),
     Fault("R4: LOSS forgotten", "ring.h", "if (ledger.gap_is_open()) {", "if (false) {", "loss"),
     Fault("R4: gap overlooked while there is room", "cpu_rings.h", "    main_.announce_first();\n", "", "loss"),
     Fault("R1: what was given out stays to be given out", "ring.h", "    room_ -= need;\n", "", "cpu_rings"),
