@@ -26,7 +26,7 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-REFERENCE_CASES = 3000
+REFERENCE_CASES = 1000
 
 
 @dataclasses.dataclass
