@@ -198,8 +198,8 @@ void add_contestant(const settings& with, std::vector<uint64_t> rests) {
   const uint64_t paced_events = with.scale(10000);
   for (const uint64_t rest : rests) {
     const std::string name = "/" + contestant::name() + "/" + std::to_string(rest) + "/" + contestant::clock::name;
-    add_measured("handover" + name, [=](auto& state) { saturate<contestant>(state, rest, events); });
-    add_measured("paced" + name, [=](auto& state) { pace<contestant>(state, rest, paced_events); });
+    add_on_two_cpus("handover" + name, [=](auto& state) { saturate<contestant>(state, rest, events); });
+    add_on_two_cpus("paced" + name, [=](auto& state) { pace<contestant>(state, rest, paced_events); });
   }
 }
 

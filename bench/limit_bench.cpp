@@ -1,6 +1,5 @@
 // What this machine can do at best between its two processors, without any queue:
 //
-//   limit/round_trip      one cache line to the other processor and back
 //   limit/lines/B         lines handed over in blocks of B bytes: written on one side, every word read on the other, one
 //                         word of synchronisation per block and direction
 //   limit/events_WAY/B/CLOCK  the same, but what is written is the event of bench/handover.h: a clock reading each and a
@@ -162,44 +161,19 @@ void events(benchmark::State& state, uint32_t block_bytes, uint64_t total) {
 template <class clock>
 void add_events(uint32_t bytes, uint64_t total) {
   const std::string name = "/" + std::to_string(bytes) + "/" + clock::name;
-  add_measured("limit/events_direct" + name, [=](auto& state) { events<clock, way::direct>(state, bytes, total); });
-  add_measured("limit/events_prefetch" + name, [=](auto& state) { events<clock, way::prefetch>(state, bytes, total); });
-  add_measured("limit/events_staged" + name, [=](auto& state) { events<clock, way::staged>(state, bytes, total); });
-}
-
-void round_trip(benchmark::State& state, uint64_t turns) {
-  shared_word ball;
-  uint64_t time = 0;
-  run_on_two_cpus(
-      [&] {
-        for (uint64_t i = 0; i < 2 * turns; i += 2) {
-          if (i == turns / 10 * 2) time = monotonic_nanoseconds();
-          while (ball.value.load(std::memory_order_acquire) != i) {
-          }
-          ball.value.store(i + 1, std::memory_order_release);
-        }
-        time = monotonic_nanoseconds() - time;
-      },
-      [&] {
-        for (uint64_t i = 1; i < 2 * turns; i += 2) {
-          while (ball.value.load(std::memory_order_acquire) != i) {
-          }
-          ball.value.store(i + 1, std::memory_order_release);
-        }
-      });
-  state.counters["ns"] = static_cast<double>(time) / static_cast<double>(turns - turns / 10);
+  add_on_two_cpus("limit/events_direct" + name, [=](auto& state) { events<clock, way::direct>(state, bytes, total); });
+  add_on_two_cpus("limit/events_prefetch" + name, [=](auto& state) { events<clock, way::prefetch>(state, bytes, total); });
+  add_on_two_cpus("limit/events_staged" + name, [=](auto& state) { events<clock, way::staged>(state, bytes, total); });
 }
 
 }  // namespace
 
 void add_limits(const settings& with) {
   if (pick_cpus().available < 2) return;
-  const uint64_t turns = with.scale(20000);
-  add_measured("limit/round_trip", [turns](auto& state) { round_trip(state, turns); });
   const uint64_t total = with.scale(16 << 20);
   for (const uint32_t bytes : {1u << 10, 1u << 12, 1u << 14, 1u << 16}) {
     const std::string name = "/" + std::to_string(bytes);
-    add_measured("limit/lines" + name, [=](auto& state) { lines(state, bytes, total); });
+    add_on_two_cpus("limit/lines" + name, [=](auto& state) { lines(state, bytes, total); });
     add_events<monotonic_clock>(bytes, total);
     add_events<counter_clock>(bytes, total);
   }

@@ -215,6 +215,12 @@ void add(const std::string& name, uint64_t iterations, std::function<void(benchm
 void add_measured(const std::string& name, std::function<void(benchmark::State&)> body) {
   declare(name, 1, once(std::move(body)));
 }
+void add_on_two_cpus(const std::string& name, std::function<void(benchmark::State&)> body) {
+  declare(name, 1, once([body = std::move(body)](benchmark::State& state) {
+            state.counters["round_trip"] = round_trip();
+            body(state);
+          }));
+}
 void add_once(const std::string& name, std::function<void(benchmark::State&)> body) {
   declare(name, 1, once(std::move(body)))->Repetitions(1);
 }

@@ -40,4 +40,8 @@ void add_once(const std::string& name, std::function<void(benchmark::State&)> bo
 // `body` measures by itself, once a repetition, and leaves its figures in counters.
 void add_measured(const std::string& name, std::function<void(benchmark::State&)> body);
 
+// The same for what runs on two processors. A hypervisor may move them nearer to each other or farther apart at any time:
+// the round trip of a cache line is measured before each repetition and kept with its figures.
+void add_on_two_cpus(const std::string& name, std::function<void(benchmark::State&)> body);
+
 }  // namespace sluice::bench

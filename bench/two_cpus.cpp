@@ -2,9 +2,12 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 #include <thread>
+
+#include "bench/support.h"
 
 namespace sluice::bench {
 namespace {
@@ -56,6 +59,34 @@ void run_on_two_cpus(const std::function<void()>& first, const std::function<voi
   });
   one.join();
   other.join();
+}
+
+double round_trip() {
+  constexpr uint64_t runs = 5, turns = 100;
+  alignas(128) std::atomic<uint64_t> ball{0};
+  uint64_t least = ~uint64_t{0};
+  const auto wait_for = [&ball](uint64_t value) {
+    while (ball.load(std::memory_order_acquire) != value) {
+    }
+  };
+  run_on_two_cpus(
+      [&] {
+        for (uint64_t i = 0, run = 0; run < runs; ++run) {
+          const uint64_t begin = monotonic_nanoseconds();
+          for (uint64_t turn = 0; turn < turns; ++turn, i += 2) {
+            wait_for(i);
+            ball.store(i + 1, std::memory_order_release);
+          }
+          least = std::min(least, monotonic_nanoseconds() - begin);
+        }
+      },
+      [&] {
+        for (uint64_t i = 0; i < 2 * runs * turns; i += 2) {
+          wait_for(i + 1);
+          ball.store(i + 2, std::memory_order_release);
+        }
+      });
+  return static_cast<double>(least) / turns;
 }
 
 }  // namespace sluice::bench

@@ -31,4 +31,7 @@ inline void relax(int turns = 4) {
 // Both functions, each on its own processor, begun at the same time; returns when both have.
 void run_on_two_cpus(const std::function<void()>& first, const std::function<void()>& second);
 
+// Nanoseconds for one cache line to the other processor and back: the least of a few short runs.
+double round_trip();
+
 }  // namespace sluice::bench

@@ -2,7 +2,7 @@
 import contestants
 import plots
 from markdown import number, picture, shown, table, times
-from results import ratio
+from results import Figure, ratio
 from sections import limit, limits_table
 
 SAME_LATENCY = 1.1  # "the same added latency": no more than a tenth above
@@ -116,7 +116,42 @@ def groups(results, clock):
     return shown_groups
 
 
-def handover_section(results, directory):
+def placement_text(parts):
+    """Where the host had put the two processors, as far as a line's round trip tells."""
+    if len(parts) == 1:
+        return ("The round trip of a line, measured before each repetition, says how far apart the two processors are; it "
+                "did not fall apart into groups in this run.")
+    (share, usual), (_, other) = parts
+    trips = [shown(Figure(part.round_trips())) for part in (usual, other)]
+    return (f"**The host moved the two processors during the run**: a line's round trip, measured before each repetition, took "
+            f"{trips[0]} ns in {100 * share:.0f} % of the repetitions and {trips[1]} ns in the others. They are kept apart: "
+            "the figures of this section are those of the more frequent placement, except where it says otherwise.")
+
+
+def placement_table(parts):
+    if len(parts) == 1:
+        return ""
+    usual, other = (part for _, part in parts)
+    rows = []
+    for name in list(contestants.OURS) + list(contestants.PEERS):
+        where = entry(usual, name, 0, "monotonic")
+        rows.append([contestants.title_of(name)] + [cell for part in (usual, other) for cell in (
+            shown(part.figure(where, "ns")),
+            times(ratio(part.figure(entry(part, "boost_push", 0, "monotonic"), "ns"), part.figure(where, "ns"))))])
+    limits = [limit(part, "monotonic")[1] for part in (usual, other)]
+    rows.append(["*measured limit*", shown(limits[0]), "", shown(limits[1]), ""])
+    return f"""### In both placements
+
+The consumer never rests; `clock_gettime`.
+
+{table(["contestant", "more frequent: ns per event", "boost's push / this", "other: ns per event", "boost's push / this"], rows)}
+
+"""
+
+
+def handover_section(all_results, directory):
+    parts = all_results.placements()
+    results = parts[0][1]
     way, best = limit(results, "monotonic")
     plots.draw_handover(groups(results, "monotonic"), best.median, directory)
     name, rest = best_of_ours(results, "monotonic")
@@ -143,6 +178,8 @@ contestants are measured with the same rests.
 
 ### What the machine gives
 
+{placement_text(parts)}
+
 {limits_table(results)}
 
 Without a queue: blocks that are handed over whole, one word of synchronisation per block and direction. "Events" means the
@@ -162,7 +199,7 @@ same work as above: a clock reading and 64 bytes each, 80 bytes in all. The fast
 
 {picture("handover", "cost per event against added latency")}
 
-### At the same added latency
+{placement_table(parts)}### At the same added latency
 
 Saturated, by median latency; "within" allows a tenth more than ours.
 

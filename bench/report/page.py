@@ -61,7 +61,7 @@ def make_page(results, path):
     os.makedirs(directory, exist_ok=True)
     parts = [HEAD.format(repetitions=results.repetitions()), targets.targets_section(results), machine_section(results),
              sections.write_section(results, directory), sections.callback_section(results, directory)]
-    if results.has("limit/round_trip"):
+    if results.on_two_processors():
         parts += [handover.handover_section(results, directory), sections.parallel_section(results)]
     parts += [sections.merge_section(results, directory), sections.tail_section(results, directory), METHOD]
     with open(path, "w") as file:

@@ -103,6 +103,9 @@ def write(kept, path):
         file.write("\n}\n}\n")
 
 
+SAME_PLACEMENT = 1.6  # round trips that differ by more were made between processors in different places
+
+
 class Results:
     def __init__(self, kept):
         self.context = kept["context"]
@@ -116,6 +119,9 @@ class Results:
     def has(self, name):
         return name in self.benchmarks
 
+    def on_two_processors(self):
+        return any("round_trip" in figures for figures in self.benchmarks.values())
+
     def figure(self, name, figure="time"):
         return Figure(self.benchmarks[name][figure])
 
@@ -126,6 +132,31 @@ class Results:
     def repetitions(self):
         return max(len(values) for figures in self.benchmarks.values() for values in figures.values())
 
-    def least(self, prefix, figure="ns"):
-        """The benchmark under `prefix` with the smallest median."""
-        return min((prefix + "/" + name for name in self.under(prefix)), key=lambda n: self.figure(n, figure).median)
+    def round_trips(self):
+        return sorted(value for figures in self.benchmarks.values() for value in figures.get("round_trip", []))
+
+    def placements(self):
+        """The run's repetitions on two processors, by where the host had put these: [(share, Results)], the most frequent
+        first. Only one, unless the round trips fall apart in two groups with repetitions of every benchmark in both."""
+        trips = self.round_trips()
+        near, far = trips[len(trips) // 10], trips[-1 - len(trips) // 10]
+        border = math.sqrt(near * far)
+        if far / near <= SAME_PLACEMENT:
+            return [(1.0, self)]
+        parts = [(sum(chosen(trip) for trip in trips) / len(trips), self.only(chosen))
+                 for chosen in (lambda trip: trip < border, lambda trip: trip >= border)]
+        parts = sorted((part for part in parts if part[1] is not None), key=lambda part: -part[0])
+        return parts or [(1.0, self)]
+
+    def only(self, chosen):
+        """What was measured while `chosen(round trip)`; None if that leaves a benchmark without repetitions."""
+        benchmarks = {}
+        for name, figures in self.benchmarks.items():
+            if "round_trip" in figures:
+                keep = [chosen(trip) for trip in figures["round_trip"]]
+                if not any(keep):
+                    return None
+                figures = {figure: [value for value, kept in zip(values, keep) if kept]
+                           for figure, values in figures.items()}
+            benchmarks[name] = figures
+        return Results({"context": self.context, "benchmarks": benchmarks})

@@ -104,7 +104,7 @@ def limit(results, clock):
 
 
 def limits_table(results):
-    rows = [["one line there and back", "", shown(results.figure("limit/round_trip", "ns"))]]
+    rows = [["one line there and back", "", shown(Figure(results.round_trips()))]]
     for size in sorted({int(name.split("/")[1]) for name in results.under("limit/lines") and results.under("limit")
                         if name.startswith("lines/")}):
         rows.append(["lines in blocks, per line", f"{size} bytes", shown(results.figure(f"limit/lines/{size}", "ns"))])

@@ -91,11 +91,11 @@ def tail_target(results):
 
 
 def all_targets(results):
-    two_processors = results.has("limit/round_trip")
+    two_processors = results.on_two_processors()
     yield from write_targets(results)
     yield from callback_target(results)
     if two_processors:
-        yield from handover_targets(results)
+        yield from handover_targets(results.placements()[0][1])
         yield from parallel_target(results)
     yield from merge_targets(results)
     yield from tail_target(results)

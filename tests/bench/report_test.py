@@ -26,6 +26,9 @@ def raw_run():
         return json.load(file)
 
 
+TWO_PROCESSORS = results.Results(results.compact(raw_run())).on_two_processors()
+
+
 class Statistics(unittest.TestCase):
     def test_the_interval_of_a_median_is_that_of_the_binomial_distribution(self):
         # For 41 values, 95 %: ranks 14 and 28. For 9: 2 and 8. Too few: all of them.
@@ -143,7 +146,32 @@ class Page(unittest.TestCase):
             missed = targets.targets_section(results.Results(kept)).partition("Not reached:")[2]
             self.assertEqual(f"**{first.what}**" in missed, not reached)
 
-    @unittest.skipUnless("limit/round_trip" in results.compact(raw_run())["benchmarks"], "one processor")
+    @unittest.skipUnless(TWO_PROCESSORS, "one processor")
+    def test_repetitions_of_different_placements_are_kept_apart(self):
+        kept = self.kept
+        for figures in kept["benchmarks"].values():
+            if "round_trip" in figures:
+                values = {name: values[0] for name, values in figures.items()}
+                figures.update({name: [value, 10 * value, value] for name, value in values.items()})
+                figures["round_trip"] = [100, 500, 110]
+        (share, usual), (_, other) = results.Results(kept).placements()
+        self.assertAlmostEqual(share, 2 / 3)
+        name = "handover/boost_push/0/monotonic"
+        first = self.run_kept["benchmarks"][name]["ns"][0]
+        self.assertEqual((usual.benchmarks[name]["ns"], other.benchmarks[name]["ns"]), ([first, first], [10 * first]))
+        with tempfile.TemporaryDirectory() as directory:
+            self.assertIn("### In both placements", make(directory, kept))
+
+    @unittest.skipUnless(TWO_PROCESSORS, "one processor")
+    def test_noise_of_the_round_trip_is_no_placement(self):
+        kept = self.kept
+        for figures in kept["benchmarks"].values():
+            if "round_trip" in figures:
+                figures["round_trip"] = [100.0]
+        kept["benchmarks"]["handover/boost_push/0/monotonic"]["round_trip"] = [900.0]
+        self.assertEqual(len(results.Results(kept).placements()), 1)
+
+    @unittest.skipUnless(TWO_PROCESSORS, "one processor")
     def test_a_range_push_is_compared_at_the_same_latency(self):
         kept = self.kept
         for name, each, latency in (("sluice_reader", 40, 3000), ("boost_range_8", 90, 1400), ("boost_range_32", 50, 3200),
@@ -152,7 +180,7 @@ class Page(unittest.TestCase):
         found = handover.range_at_same_latency(results.Results(kept), "handover/sluice_reader/0/monotonic", "monotonic")
         self.assertEqual(found, "handover/boost_range_32/0/monotonic")
 
-    @unittest.skipUnless("limit/round_trip" in results.compact(raw_run())["benchmarks"], "one processor")
+    @unittest.skipUnless(TWO_PROCESSORS, "one processor")
     def test_a_peer_that_wins_is_named_with_its_reason(self):
         kept = self.kept
         kept["benchmarks"]["handover/moodycamel/0/monotonic"]["ns"] = [0.5]
