@@ -48,6 +48,9 @@ SLOW = ("    record.data.copy_in(record.offset + record_header_size, payload, re
         "    lane->put_time(record, publish(*lane, loss));\n"
         "    record.close(record_state::committed);\n")
 SLOW_COPY, SLOW_TIME, SLOW_COMMIT = SLOW.splitlines(keepends=True)
+REFUSE = "      if (!is_closed(state_of(state_and_length)) || stride > claimed - passed) [[unlikely]] {\n"
+LEDGER_PASS = ("      ledger.pass(data.load(offset + offsetof(record_header, type)) & 0xffff, "
+               "state_of(state_and_length));\n")
 BARRIER = "    seam::light_barrier();\n"  # or the compiler undoes the damage
 
 FAULTS = [
@@ -64,7 +67,7 @@ FAULTS = [
     Fault("write with LOSS: committed before its payload is there", "cpu_rings.h",
           [(SLOW, SLOW_TIME + SLOW_COMMIT + BARRIER + SLOW_COPY)], "consumer"),
     Fault("reserve: stamped before its time is there", "ring.h",
-          [("    put_time(record, time);\n    data_.state(record.offset)", "    data_.state(record.offset)"),
+          [("    put_time(record, time);\n    record.data.state(record.offset)", "    record.data.state(record.offset)"),
            ("record_state::stamped, record.length), order::stamp);\n",
             "record_state::stamped, record.length), order::stamp);\n" + BARRIER + "    put_time(record, time);\n")],
           "consumer"),
@@ -100,10 +103,9 @@ FAULTS = [
             "    figures.dropped[type].store(all_dropped_[type], order::publish_loss);\n")], "producer"),
     Fault("reclaim passes an open record", "ring.h", [("!is_closed(state_of(state_and_length)) || ", "")], "hostile"),
     Fault("reclaim counts a record that it then refuses", "ring.h",
-          [("      if (!is_closed(state_of(state_and_length)) || stride > claimed - passed) return violate();\n", ""),
-           ("      passed += stride;\n",
-            "      if (!is_closed(state_of(state_and_length)) || stride > claimed - passed) return violate();\n"
-            "      passed += stride;\n")], "hostile"),
+          [(LEDGER_PASS, ""), (REFUSE, LEDGER_PASS + REFUSE)], "hostile"),
+    Fault("reclaim looks no further than an older claim", "ring.h",
+          [("if (claim_ - begin < wanted) {", "if (claim_ == begin) {")], "consumer"),
     Fault("reader: room given back before the record was read", "merge.h",
           [("      if (!accept(record)) return false;\n      if (record.late)",
             "      { reader before = from; before.take(head); before.release(); }\n" + BARRIER +

@@ -57,6 +57,18 @@ inline const setting room_after_reclaim{"room after a reclaim", ordinary_type, l
                                           fill_ring(w, lane_main, 3072, ordinary_type);
                                           (void)w.pass(true);
                                         }};
+// The consumer released more after a claim of which a little is left.
+inline const setting room_behind_a_claim{"room behind what is left of an older claim", ordinary_type, lane_main, true,
+                                         [](world& w) {
+                                           for (const uint32_t stride : {1024, 1032, 40}) {
+                                             w.produce({deed::write, 0, ordinary_type, stride - record_header_size});
+                                           }
+                                           (void)w.pass(true);
+                                           fill_ring(w, lane_main, 3072, ordinary_type);
+                                           w.produce({deed::write, 0, ordinary_type, 24});
+                                           fill_ring(w, lane_main, 3072, ordinary_type);
+                                           (void)w.pass(true);
+                                         }};
 inline const setting gap_after_reclaim{"LOSS in front after a reclaim", critical_type, lane_main, true, [](world& w) {
                                          pending_records(w);
                                          fill_ring(w, lane_main, 4096, critical_type);
@@ -83,8 +95,9 @@ inline const setting both_full{"dropped, both lanes full", critical_type, lane_m
                                  fill_ring(w, lane_main, 4096, critical_type);
                                  fill_ring(w, lane_spare, 4096, critical_type);
                                }};
-inline const setting all_settings[] = {room_at_once, gap_open,          room_after_reclaim, gap_after_reclaim,
-                                       spare_lane,   gap_to_spare_lane, ring_full,          both_full};
+inline const setting all_settings[] = {room_at_once,      gap_open,   room_after_reclaim, room_behind_a_claim,
+                                       gap_after_reclaim, spare_lane, gap_to_spare_lane,  ring_full,
+                                       both_full};
 
 // A world in which what `asked` puts into the ring (LOSS, if any, and record) begins `distance` bytes before the ring's end.
 // Every second end is where positions wrap modulo 2^32.
