@@ -1,6 +1,7 @@
 // How many instructions a write executes: each write runs under the processor's trap flag, which raises SIGTRAP after
 // every instruction, and the handler counts. The floor (clock and copy, bench/write_bench.cpp) is counted the same way. The
-// clock is the processor's own counter; both sides are functions that are called, with the length known at run time.
+// clock is the processor's own counter; both sides are functions that are called. `constant`: type and length are known when
+// compiled, as they are where a driver writes an event of its own; otherwise the length is not.
 #include <csignal>
 
 #include <algorithm>
@@ -63,6 +64,18 @@ SLUICE_NEVER_INLINE uint32_t write_once(written_to& to, const uint8_t* payload, 
   return static_cast<uint32_t>(status) | static_cast<uint32_t>(to.wake.after_close());
 }
 
+SLUICE_NEVER_INLINE uint32_t write_constant_once(written_to& to, const uint8_t* payload) {
+  const reserve_status status = to.on.rings.write(ordinary_type, 1, payload, payload_length);
+  return static_cast<uint32_t>(status) | static_cast<uint32_t>(to.wake.after_close());
+}
+
+SLUICE_NEVER_INLINE uint32_t floor_constant_once(uint8_t* to, const uint8_t* payload) {
+  const uint64_t time = counter_clock().now();
+  std::memcpy(to, &time, sizeof time);
+  copy_bytes(to + record_header_size, payload, payload_length);
+  return 0;
+}
+
 SLUICE_NEVER_INLINE uint32_t floor_once(uint8_t* to, const uint8_t* payload, uint32_t length) {
   const uint64_t time = counter_clock().now();
   std::memcpy(to, &time, sizeof time);
@@ -86,35 +99,41 @@ void count_each(benchmark::State& state, uint64_t times, action&& once) {
   state.counters["most"] = counts.back();
 }
 
-void count_write(benchmark::State& state, uint64_t times) {
+// `once(to, payload)` writes; gives back what failed.
+template <class action>
+void count_write(benchmark::State& state, uint64_t times, action&& once) {
   written_to to;
   follower consumer(to.on.main.view);
   const std::vector<uint8_t> payload(payload_length, 7);
   uint32_t failed = 0;
   // A ring that has been gone round, so that room must be given back again and again.
-  for (uint32_t i = 0; i < 20000; ++i, consumer.follow()) failed |= write_once(to, payload.data(), payload_length);
-  volatile uint32_t length = payload_length;
-  count_each(state, times, [&] {
-    failed |= write_once(to, payload.data(), length);
-  });
+  for (uint32_t i = 0; i < 20000; ++i, consumer.follow()) failed |= once(to, payload.data());
+  count_each(state, times, [&] { failed |= once(to, payload.data()); });
   if (failed != 0) state.SkipWithError("an event was dropped");
 }
 
-void count_floor(benchmark::State& state, uint64_t times) {
+template <class action>
+void count_floor(benchmark::State& state, uint64_t times, action&& once) {
   std::vector<uint8_t> buffer(256);
   const std::vector<uint8_t> payload(payload_length, 7);
-  volatile uint32_t length = payload_length;
-  uint32_t failed = 0;
-  count_each(state, times, [&] { failed |= floor_once(buffer.data(), payload.data(), length); });
-  benchmark::DoNotOptimize(failed);
+  uint32_t nothing = 0;
+  count_each(state, times, [&] { nothing |= once(buffer.data(), payload.data()); });
+  benchmark::DoNotOptimize(nothing);
 }
 
 }  // namespace
 
 void add_instructions(const settings& with) {
   const uint64_t times = with.scale(300);
-  add_once("instructions/floor", [times](auto& state) { count_floor(state, times); });
-  add_once("instructions/write", [times](auto& state) { count_write(state, times); });
+  static volatile uint32_t length = payload_length;
+  add_once("instructions/floor", [times](auto& state) {
+    count_floor(state, times, [](uint8_t* to, const uint8_t* payload) { return floor_once(to, payload, length); });
+  });
+  add_once("instructions/write", [times](auto& state) {
+    count_write(state, times, [](written_to& to, const uint8_t* payload) { return write_once(to, payload, length); });
+  });
+  add_once("instructions/floor_constant", [times](auto& state) { count_floor(state, times, floor_constant_once); });
+  add_once("instructions/write_constant", [times](auto& state) { count_write(state, times, write_constant_once); });
 }
 
 }  // namespace sluice::bench

@@ -93,10 +93,12 @@ void time_each(benchmark::State& state, uint64_t count, action&& once) {
   state.counters["switches"] = static_cast<double>(switches);
 }
 
+constexpr ring_geometry small_geometry{1 << 17, 16384, 1 << 14};  // fits a core's own cache
+
 template <class clock>
-void tail_of_write(benchmark::State& state, uint64_t count) {
+void tail_of_write(benchmark::State& state, uint64_t count, const ring_geometry& geometry = main_geometry) {
   const std::vector<uint8_t> payload(64, 7);
-  basic_cpu<clock> on(clock{}, 0);
+  basic_cpu<clock> on(clock{}, 0, geometry);
   wake_line<native_seam> wake;
   follower consumer(on.main.view);
   uint64_t dropped = 0;
@@ -130,6 +132,7 @@ void add_with(const settings& with) {
   const std::string name = std::string("/") + clock::name;
   add_measured("tail/floor" + name, [count](auto& state) { tail_of_floor<clock>(state, count); });
   add_measured("tail/write" + name, [count](auto& state) { tail_of_write<clock>(state, count); });
+  add_measured("tail/write_small" + name, [count](auto& state) { tail_of_write<clock>(state, count, small_geometry); });
 }
 
 }  // namespace

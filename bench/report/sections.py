@@ -30,12 +30,17 @@ has read; the section at DISPATCH_LEVEL is [further down](#a-callback-by-parts).
 {picture("write", "floor, write and reserve at 16, 64 and 200 bytes")}
 """
     if results.has("instructions/write"):
-        floor = results.figure("instructions/floor", "usual").median
-        usual, mean, most = (results.figure("instructions/write", figure).median for figure in ("usual", "mean", "most"))
+        rows = []
+        for kind, title in (("_constant", "type and length known when compiled"), ("", "length known at run time")):
+            floor = results.figure(f"instructions/floor{kind}", "usual").median
+            usual, mean, most = (results.figure(f"instructions/write{kind}", figure).median
+                                 for figure in ("usual", "mean", "most"))
+            rows.append([title, f"{floor:.0f}", f"{usual:.0f}", f"**{usual - floor:.0f}**", f"{mean:.1f}", f"{most:.0f}"])
         text += f"""
-**Instructions**, single-stepped by the trap flag, 64 bytes, processor's counter, calls included: the floor executes
-{floor:.0f}, a write {usual:.0f}: **{usual - floor:.0f} above the floor**. On average {mean:.1f}, at most {most:.0f} (the
-write that gives back room the consumer has read).
+**Instructions**, single-stepped by the trap flag, 64 bytes, processor's counter, calls included. The mean and the most contain
+the room given back that the consumer has read. [The write path](write-path.md) lists them one by one, as a driver is compiled.
+
+{table(["", "floor", "write, usually", "above the floor", "on average", "at most"], rows)}
 """
     return text
 
@@ -153,12 +158,12 @@ def tail_section(results, directory):
     plots.draw_tail(results, directory)
     rows = []
     for clock, title in CLOCKS.items():
-        for what, name in (("floor", "clock and copy"), ("write", "write")):
+        for what, name in (("floor", "clock and copy"), ("write", "write"), ("write_small", "write, ring of 128 KiB")):
             where = f"tail/{what}/{clock}"
             figures = [number(results.figure(where, p).median) for p in plots.PERCENTILES]
             tail = ratio(results.figure(where, "p99.9"), results.figure(where, "p50"))
             rows.append([name, title] + figures + [times(tail), number(results.figure(where, "p99.9_with_all").median)])
-    counted = {name: sum(sum(results.benchmarks[f"tail/{what}/{clock}"][name]) for what in ("floor", "write")
+    counted = {name: sum(sum(results.benchmarks[f"tail/{what}/{clock}"][name]) for what in ("floor", "write", "write_small")
                          for clock in CLOCKS) for name in ("samples", "timer_interrupts", "other_interrupts", "switches")}
     left_out = counted["timer_interrupts"] + counted["other_interrupts"] + counted["switches"]
     longest = results.figure("tail/write/monotonic", "longest_with_all")
