@@ -92,7 +92,7 @@ def tail_target(results):
     yield Target("p99.9 of one write, interrupts left out by count", "<= 3 x the median", times(over), over.median <= 3,
                  f"Clock and copy alone: {times(floor)}. The slow writes are those that give back room: they walk "
                  f"over the records that the consumer has read since, several at once. It is the walk, not the cache: with a ring "
-                 f"of 128 KiB: {times(small)}.")
+                 f"of 128 KiB it is {times(small)}.")
 
 
 def all_targets(results):
