@@ -171,6 +171,28 @@ TEST_F(registry, callbacks_run_from_the_highest_altitude_down_and_back) {
                                       "middle below", "middle", "high", "second plain", "plain"}));
 }
 
+TEST_F(registry, a_call_context_is_one_callbacks_own) {
+  PVOID seen_below = &system, seen_after[2] = {};
+  const auto leaves = [&](uint32_t index) {
+    return [&, index](watcher& self, REG_NOTIFY_CLASS what, void* information) {
+      if (what == RegNtPreDeleteKey) {
+        auto& deletion = *static_cast<PREG_DELETE_KEY_INFORMATION>(information);
+        if (index == 1) seen_below = deletion.CallContext;
+        deletion.CallContext = &self;
+      }
+      if (what == RegNtPostDeleteKey) {
+        seen_after[index] = static_cast<PREG_POST_OPERATION_INFORMATION>(information)->CallContext;
+      }
+      return STATUS_SUCCESS;
+    };
+  };
+  watcher high("high", u"400000", leaves(0)), low("low", u"360000", leaves(1));
+  registry_delete_key({.key = key});
+  EXPECT_EQ(seen_below, nullptr) << "what the one above left is not seen";
+  EXPECT_EQ(seen_after[0], &high);
+  EXPECT_EQ(seen_after[1], &low);
+}
+
 TEST_F(registry, an_altitude_is_taken_once_and_is_a_number) {
   const watcher first("first", u"360000"), again("again", u"0360000.0"), odd("odd", u"36x"),
       empty("empty", u"");
