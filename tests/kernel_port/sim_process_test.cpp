@@ -25,6 +25,35 @@ TEST_F(process, is_found_by_its_id_while_it_lives) {
   EXPECT_EQ(exit_process(200, 7), STATUS_INVALID_CID);
 }
 
+int ends = 0;
+VOID NTAPI count_process_end(HANDLE, HANDLE, BOOLEAN create) { ends += !create; }
+VOID NTAPI count_thread_end(HANDLE, HANDLE, BOOLEAN create) { ends += !create; }
+
+TEST_F(process, that_is_forgotten_raises_nothing_and_leaves_its_ids_to_others) {
+  ASSERT_EQ(create_process({.pid = 200, .parent_pid = 100}), STATUS_SUCCESS);
+  ASSERT_EQ(create_thread(200, 204, 0), STATUS_SUCCESS);
+  ASSERT_EQ(create_thread(200, 208, 0), STATUS_SUCCESS);
+  PEPROCESS found;
+  ASSERT_EQ(PsLookupProcessByProcessId(id(200), &found), STATUS_SUCCESS);
+  ends = 0;
+  ASSERT_EQ(PsSetCreateProcessNotifyRoutine(&count_process_end, FALSE), STATUS_SUCCESS);
+  ASSERT_EQ(PsSetCreateThreadNotifyRoutine(&count_thread_end), STATUS_SUCCESS);
+  EXPECT_EQ(forget_thread(208), STATUS_SUCCESS);
+  EXPECT_EQ(forget_thread(208), STATUS_INVALID_CID);
+  EXPECT_EQ(forget_process(200), STATUS_SUCCESS);
+  EXPECT_EQ(forget_process(200), STATUS_INVALID_CID);
+  EXPECT_EQ(ends, 0);
+  EXPECT_EQ(PsGetProcessId(found), id(200)) << "a reference keeps the object";
+  ObDereferenceObject(found);
+  EXPECT_EQ(exit_process(200, 0), STATUS_INVALID_CID);
+  EXPECT_EQ(create_process({.pid = 200, .parent_pid = 100}), STATUS_SUCCESS);
+  EXPECT_EQ(create_thread(200, 204, 0), STATUS_SUCCESS);
+  EXPECT_EQ(exit_process(200, 0), STATUS_SUCCESS);
+  EXPECT_EQ(ends, 2) << "its thread and itself";
+  EXPECT_EQ(PsSetCreateProcessNotifyRoutine(&count_process_end, TRUE), STATUS_SUCCESS);
+  EXPECT_EQ(PsRemoveCreateThreadNotifyRoutine(&count_thread_end), STATUS_SUCCESS);
+}
+
 TEST_F(process, start_keys_are_unique_where_ids_are_reused) {
   const auto start_key = SYSTEM_ROUTINE(PsGetProcessStartKey);
   std::vector<ULONGLONG> keys;
