@@ -63,7 +63,8 @@ template <class seam>
 class ring {
  public:
   // One reclaim gives back this much, and what the asked room needs: the section stays short, and no write pays for many.
-  static constexpr uint32_t reclaim_step = 2048;  // bytes: at most 128 headers are looked at
+  static constexpr uint32_t reclaim_step = 1024;  // bytes: at most 64 headers are looked at
+  static constexpr uint32_t prefetched_line = 64;  // bytes
 
   void attach(const region_view<seam>& view) {
     data_ = view.data;
@@ -161,6 +162,13 @@ class ring {
     }
     const uint32_t claimed = claim_ - begin;  // bytes that would be given back
     const uint32_t enough = claimed < wanted ? claimed : wanted;
+    // The next step's lines, which the consumer had last: they come while this step's room is written to, so that neither
+    // the next walk nor the stores behind it wait for them.
+    if (claimed - enough >= reclaim_step) {
+      for (uint32_t line = 0; line < reclaim_step; line += prefetched_line) {
+        data.prefetch_for_writing((begin + enough + line) & mask_);
+      }
+    }
     uint32_t passed = 0;
     while (passed < enough) {
       const size_t offset = (begin + passed) & mask_;

@@ -48,6 +48,7 @@ struct native_seam {
     }
     // A hint that this will be read soon; any offset.
     SLUICE_ALWAYS_INLINE void prefetch(size_t offset) const { prefetch_line(base_ + offset); }
+    SLUICE_ALWAYS_INLINE void prefetch_for_writing(size_t offset) const { prefetch_line_for_writing(base_ + offset); }
     SLUICE_ALWAYS_INLINE uint8_t* bytes(size_t offset) const { return base_ + offset; }
 
    private:

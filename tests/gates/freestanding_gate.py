@@ -75,6 +75,7 @@ CL_PRELUDE = """
 extern "C" unsigned int __ldar32(volatile unsigned int*);
 extern "C" void __stlr32(volatile unsigned int*, unsigned int);
 extern "C" void __prefetch(const void*);
+extern "C" void __prefetch2(const void*, unsigned char);
 #endif
 #pragma GCC poison __atomic_load_n __atomic_store_n __atomic_exchange_n __atomic_fetch_add __atomic_thread_fence
 #pragma GCC poison __sync_synchronize __asm__ __attribute__ __builtin_memcpy __builtin_memset __builtin_expect __typeof__

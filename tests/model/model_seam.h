@@ -166,6 +166,7 @@ struct model_seam {
       bytes_->store(offset + 4, static_cast<uint32_t>(time >> 32));
     }
     void prefetch(uint32_t) const {}
+    void prefetch_for_writing(uint32_t) const {}
     void copy_in(uint32_t offset, const void* bytes, uint32_t length) const {
       for (uint32_t i = 0; i < length; i += 4) {
         uint32_t value = 0;
