@@ -146,7 +146,7 @@ class ring {
   uint32_t violations() const { return violations_; }
 
  private:
-  // True: nothing is claimed beyond what was reclaimed, or the claim is refused.
+  // True: nothing was claimed beyond what is reclaimed, at a moment during this call; or the claim is refused.
   bool walk_to_claim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
     if (violations_ != 0) return true;
     const typename seam::memory data = data_;
@@ -154,7 +154,8 @@ class ring {
     const uint32_t used = write_ - begin;
     const uint32_t short_of = used + need > limit ? used + need - limit : 0;
     const uint32_t wanted = short_of > reclaim_step ? short_of : reclaim_step;
-    if (claim_ - begin < wanted) {
+    const bool claim_is_old = claim_ - begin >= wanted;
+    if (!claim_is_old) {
       // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
       const uint32_t claim_untrusted = consumer_->consumed.load(order::observe_consumed);
       if (claim_untrusted - begin > used) return violate();
@@ -183,7 +184,7 @@ class ring {
       passed += stride;
     }
     reclaimed_ = begin + passed;
-    return passed == claimed;
+    return passed == claimed && !claim_is_old;
   }
 
   bool fits(uint32_t need, uint32_t limit) const { return write_ - reclaimed_ + need <= limit; }

@@ -160,6 +160,21 @@ TEST(ring, room_claimed_later_is_found_while_some_of_an_earlier_claim_is_left) {
   EXPECT_TRUE(r.place(8192));
 }
 
+// What settles the account walks the rest itself afterwards: nothing of it may be given back meanwhile.
+TEST(ring, reclaim_some_ends_at_what_is_claimed_now_not_at_an_earlier_claim) {
+  bare_ring r(0, {16384, 8192, 0});
+  while (r.put(64)) {
+  }
+  ASSERT_EQ(r.used(), 16384u);
+  r.memory.claim(3 * ring<native_seam>::reclaim_step);
+  ASSERT_TRUE(r.put(64));
+  ASSERT_EQ(r.ring.reclaimed_position(), ring<native_seam>::reclaim_step + 0u);
+  r.memory.claim(16384);
+  while (!r.ring.reclaim_some(r.account)) {
+  }
+  EXPECT_EQ(r.ring.reclaimed_position(), 16384u);
+}
+
 // Every offset around the ring's end, every length that crosses it: contiguous, whole, and nothing else is touched.
 TEST(ring, a_record_is_contiguous_at_every_offset_around_the_rings_end) {
   const ring_geometry geometry{4096, 2048, 0};
