@@ -154,8 +154,9 @@ class ring {
     const uint32_t used = write_ - begin;
     const uint32_t short_of = used + need > limit ? used + need - limit : 0;
     const uint32_t wanted = short_of > reclaim_step ? short_of : reclaim_step;
-    const bool claim_is_old = claim_ - begin >= wanted;
-    if (!claim_is_old) {
+    bool claim_is_old = true;
+    if (claim_ - begin < wanted) {
+      claim_is_old = false;
       // SYNC POINT observe_consumed <- release_consumed. Read once; a hostile client may have written anything.
       const uint32_t claim_untrusted = consumer_->consumed.load(order::observe_consumed);
       if (claim_untrusted - begin > used) return violate();

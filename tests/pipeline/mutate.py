@@ -86,6 +86,8 @@ FAULTS = [
           "hostile_consumer"),
     Fault("M2: what is left of an earlier claim hides what was released since", "ring.h",
           "if (claim_ - begin < wanted) {", "if (claim_ == begin) {", "ring"),
+    Fault("R3: settled at what is left of an earlier claim", "ring.h", "passed == claimed && !claim_is_old", "passed == claimed",
+          "ring"),
     Fault("R4: LOSS forgotten", "ring.h", "if (ledger.gap_is_open()) {", "if (false) {", "loss"),
     Fault("R4: gap overlooked while there is room", "cpu_rings.h", "    main_.announce_first();\n", "", "loss"),
     Fault("R1: what was given out stays to be given out", "ring.h", "    room_ -= need;\n", "", "cpu_rings"),
