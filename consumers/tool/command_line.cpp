@@ -45,6 +45,7 @@ struct watch_texts {
   std::string sizes = "64";
   std::string dispatch_share = "25%";
   std::vector<const CLI::Option*> synthetic;
+  std::string types_text = "process,thread,image,registry,own";
   CLI::Option* types = nullptr;
   CLI::Option* cpus = nullptr;
 };
@@ -80,7 +81,10 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
       ->check(validator(parse_source))
       ->type_name("SOURCE")
       ->capture_default_str();
-  texts.types = command.add_option("--types", watch.types_text, "Which events: process, thread, image, registry, own")
+  texts.types = command
+                    .add_option("--types", texts.types_text,
+                                "Which events: process, thread, image, registry, own; single ones, such as\n"
+                                "registry_set_value; own types by the name that their driver gave them")
                     ->check(validator(parse_types))
                     ->type_name("LIST")
                     ->capture_default_str();
@@ -130,7 +134,7 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
   watch.synthetic.rhythm = *parse_rhythm(texts.rhythm).result;
   watch.synthetic.sizes = *parse_sizes(texts.sizes).result;
   watch.synthetic.dispatch_share = *parse_share(texts.dispatch_share).result;
-  watch.types = *parse_types(watch.types_text).result;
+  watch.types = *parse_types(texts.types_text).result;
   watch.types_given = texts.types->count() != 0;
   if (!texts.from.empty()) watch.from = *parse_moment(texts.from).result;
   if (!texts.to.empty()) watch.to = *parse_moment(texts.to).result;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "consumers/tool/option_values.h"
 #include "consumers/tool/synthetic_values.h"
@@ -18,8 +19,7 @@ inline constexpr int exit_broken_invariant = 2;  // the run contradicts what Slu
 struct watch_options {
   source_choice source;
   duration_limit duration = std::chrono::seconds(10);
-  std::string types_text = "process,thread,image,registry,own";
-  uint64_t types = 0;  // bit n: type n was asked for
+  std::vector<std::string> types = {"process", "thread", "image", "registry", "own"};
   bool types_given = false;
   output_format format = output_format::text;
   uint32_t ring_bytes = 1u << 20;

@@ -22,8 +22,6 @@ struct unit {
 constexpr std::array<unit, 6> time_units = {{{"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}}};
 constexpr double longest = 366.0 * 24 * 3600 * 1e9;
 
-constexpr uint64_t bit(uint16_t type) { return uint64_t{1} << type; }
-
 }  // namespace
 
 parsed<duration_limit> parse_duration(std::string_view text) {
@@ -74,31 +72,22 @@ parsed<uint32_t> parse_ring_size(std::string_view text) {
   return {static_cast<uint32_t>(bytes), {}};
 }
 
-uint64_t types_of(std::string_view word) {
-  if (word == "process") return bit(event_type_process_create) | bit(event_type_process_exit);
-  if (word == "thread") return bit(event_type_thread_create) | bit(event_type_thread_exit);
-  if (word == "image") return bit(event_type_image_load);
-  if (word == "registry") {
-    return bit(event_type_registry_create_key) | bit(event_type_registry_open_key) | bit(event_type_registry_set_value) |
-           bit(event_type_registry_delete_key) | bit(event_type_registry_delete_value) |
-           bit(event_type_registry_rename_key);
-  }
-  if (word == "own") return ~uint64_t{0} << first_own_type;
-  return 0;
-}
-
-parsed<uint64_t> parse_types(std::string_view text) {
-  uint64_t types = 0;
+parsed<std::vector<std::string>> parse_types(std::string_view text) {
+  std::vector<std::string> words;
   size_t start = 0;
   while (start <= text.size()) {
     const size_t comma = std::min(text.find(',', start), text.size());
     const std::string_view word = text.substr(start, comma - start);
-    const uint64_t bits = types_of(word);
-    if (bits == 0) return {{}, fmt::format("'{}' in '{}' is not an event type: process, thread, image, registry, own", word, text)};
-    types |= bits;
+    const bool is_name = !word.empty() && word.size() <= max_name_length &&
+                         std::all_of(word.begin(), word.end(), [](char c) { return c > ' ' && c <= '~'; });
+    if (!is_name) {
+      return {{}, fmt::format("'{}' in '{}' is not the name of an event type: names with commas between them, such as "
+                              "process,image", word, text)};
+    }
+    words.emplace_back(word);
     start = comma + 1;
   }
-  return {types, {}};
+  return {std::move(words), {}};
 }
 
 parsed<source_choice> parse_source(std::string_view text) {

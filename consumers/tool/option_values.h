@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace sluice::tool {
 
@@ -25,8 +26,9 @@ parsed<duration_limit> parse_duration(std::string_view text);
 // "1MiB", "64KiB", "65536": the capacity of a ring, a power of two between 4 KiB and 1 GiB.
 parsed<uint32_t> parse_ring_size(std::string_view text);
 
-// "process,thread,image,own": bit n is set if type n was asked for.
-parsed<uint64_t> parse_types(std::string_view text);
+// "process,registry_set_value,heartbeat": the words, which are looked up when the driver has told its own types
+// (consumers/type_names.h).
+parsed<std::vector<std::string>> parse_types(std::string_view text);
 
 // "live", "file:PATH", ...
 enum class source_kind { live, synthetic, replay, file };
@@ -55,9 +57,6 @@ parsed<moment> parse_moment(std::string_view text);
 
 enum class output_format { text, jsonl };
 parsed<output_format> parse_format(std::string_view text);
-
-// The bits that one word of --types stands for; 0 if it is none.
-uint64_t types_of(std::string_view word);
 
 // "10s", "500ms", "until stopped".
 std::string show(duration_limit limit);

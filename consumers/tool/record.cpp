@@ -7,6 +7,7 @@
 #include <random>
 
 #include "consumers/recording/recorder.h"
+#include "consumers/tool/select_types.h"
 #include "consumers/tool/watch.h"
 
 namespace sluice::tool {
@@ -84,6 +85,8 @@ class record_session : public session {
 }  // namespace
 
 int record(session& watched, const record_options& options, const std::function<bool()>& stop_requested) {
+  // Before the file is made.
+  (void)find_types(type_names(watched.source().types()), options.watch.types);
   record_session session(watched, options);
   return watch(session, options.watch, stop_requested);
 }

@@ -11,6 +11,7 @@
 #include "consumers/jsonl_sink.h"
 #include "consumers/summary.h"
 #include "consumers/text_sink.h"
+#include "consumers/tool/select_types.h"
 
 namespace sluice::tool {
 namespace {
@@ -71,15 +72,15 @@ class watcher {
   }
 
   void select_types() {
+    const type_names names(session_.source().types());
     const uint64_t can = session_.source().capabilities().types;
-    constexpr uint64_t events = ~uint64_t{0} << first_event_type;
-    for (const std::string_view word : {"process", "thread", "image", "registry", "own"}) {
-      const uint64_t asked = types_of(word) & options_.types;
-      if (asked != 0 && (asked & can) == 0 && (options_.types_given || word != "own")) {
-        say("this driver has no {} events", word);
-      }
+    uint64_t asked = 0;
+    for (const std::string& word : options_.types) {
+      const uint64_t types = find_types(names, word);
+      if ((types & can) == 0 && (options_.types_given || word != "own")) say("this driver has no {} events", word);
+      asked |= types;
     }
-    selected_ = can & (options_.types | ~events);
+    selected_ = can & (asked | ~all_events);
     session_.source().set_types(selected_);
   }
 

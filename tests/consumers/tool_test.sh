@@ -24,7 +24,7 @@ expect 1 "'5' is not a duration" watch --duration 5
 expect 1 "'-1s' is not a duration" watch --duration=-1s
 expect 1 "not a power of two; 2097152 and 4194304 are" watch --ring-size 3MiB
 expect 1 "out of range" watch --ring-size 4GiB
-expect 1 "'files' in 'process,files' is not an event type" watch --types process,files
+expect 1 "'' in 'process,' is not the name of an event type" watch --types process,
 expect 1 "'xml' is not a format" watch --format xml
 expect 1 "replay" watch --source replay
 expect 1 "not in range" watch --cpus 0
@@ -49,6 +49,17 @@ expect 1 "No such file" watch --source file:/nonexistent
 expect 1 "No such file" watch --source replay:/nonexistent
 expect 1 "not a recording of sluice" watch --source "file:$0"
 expect 1 "No such file" record /nonexistent/file --source synthetic
+
+# Types by name: those of the library, those of the driver that runs, and what is neither.
+expect 1 "'files' is not an event type; there are: process, .* own types: synthetic" watch --source synthetic --types process,files
+expect 1 "is 'synthetic' meant?" record "$directory/never" --source synthetic --types syntetic
+[ ! -e "$directory/never" ] || fail "a recording was begun with types that there are not"
+"$tool" watch --source synthetic --rate 5000 --cpus 2 --duration 300ms --types synthetic,registry_set_value --format jsonl \
+  >"$directory/out" 2>"$directory/err" || fail "types by name: $(cat "$directory/err")"
+for type in synthetic registry_set_value; do
+  grep -q "^{\"type\":\"$type\"" "$directory/out" || fail "no $type: $(cat "$directory/err")"
+done
+grep -v '^{"type":"\(synthetic\|registry_set_value\|anchor\|type_declaration\|loss\)"' "$directory/out" && fail "types that were not asked for by name"
 
 # What is recorded is what is read again, and again from a recording of the recording.
 recording="$directory/recording"

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <sstream>
 
+#include "consumers/type_names.h"
 #include "tests/consumers/scripted_source.h"
 
 namespace sluice::tool {
@@ -60,7 +61,6 @@ size_t lines(const std::string& text) { return static_cast<size_t>(std::count(te
 watch_options options(duration_limit duration = std::chrono::milliseconds(20)) {
   watch_options o;
   o.format = output_format::jsonl;
-  o.types = *parse_types(o.types_text).result;
   o.duration = duration;
   return o;
 }
@@ -135,12 +135,39 @@ TEST(watch, callbacks_of_types_that_were_not_asked_for_are_no_loss) {
   session.callbacks->by_type[event_type_image_load] = 9;
   session.script.figures.header.switched_off = 9;
   watch_options o = options();
-  o.types = *parse_types("thread").result;
+  o.types = {"thread"};
   o.types_given = true;
   EXPECT_EQ(run(session, o).code, exit_ok);
   EXPECT_EQ(session.script.selected >> event_type_image_load & 1, 0u);
   EXPECT_EQ(session.script.selected >> event_type_thread_exit & 1, 1u);
   EXPECT_EQ(session.script.selected >> record_type_anchor & 1, 1u) << "what carries the stream is never switched off";
+}
+
+TEST(watch, single_events_and_own_types_can_be_asked_for_by_name) {
+  scripted_session session;
+  prepare(session, 1);
+  session.script.declarations = declaration(40, "heartbeat", {});
+  watch_options o = options();
+  o.types = {"thread_create", "heartbeat"};
+  o.types_given = true;
+  EXPECT_EQ(run(session, o).code, exit_ok);
+  EXPECT_EQ(session.script.selected & all_events, bit_of(event_type_thread_create) | bit_of(40));
+}
+
+TEST(watch, a_type_that_is_not_known_is_an_error_that_lists_those_that_are) {
+  scripted_session session;
+  session.script.declarations = declaration(40, "heartbeat", {});
+  watch_options o = options();
+  o.types = {"thread", "heartbaet"};
+  try {
+    const run r(session, o);
+    FAIL() << "it ran";
+  } catch (const source_error& error) {
+    const std::string what = error.what();
+    EXPECT_EQ(what.rfind("'heartbaet' is not an event type, is 'heartbeat' meant? there are: process, thread, image", 0), 0u) << what;
+    EXPECT_NE(what.find("own types: heartbeat"), std::string::npos) << what;
+  }
+  EXPECT_EQ(session.started, 0);
 }
 
 TEST(watch, types_that_the_driver_lacks_are_named_and_not_asked_for) {
