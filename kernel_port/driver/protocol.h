@@ -30,6 +30,11 @@ inline constexpr uint32_t code_set_types = control_code(0x902, access_write);   
 inline constexpr uint32_t code_types = control_code(0x903, access_read);         // out: type_declaration_payload + fields, one after another, each padded to 8
 inline constexpr uint32_t code_flush = control_code(0x904, access_read);         // completes the pending read with what is final now, even if empty
 
+// Filters (producers/filter_message.h). PASSIVE_LEVEL; a filter is in force for every event that begins after the answer.
+inline constexpr uint32_t code_set_filter = control_code(0x905, access_write);    // in: a filter message; out: filter_answer
+inline constexpr uint32_t code_clear_filter = control_code(0x906, access_write);  // out: filter_answer
+inline constexpr uint32_t code_filter = control_code(0x907, access_read);         // out: filter_state, then the message; too short a buffer: filter_state alone and STATUS_BUFFER_OVERFLOW
+
 // Which registration the kernel gave, per callback.
 enum class registration : uint8_t { none = 0, plain = 1, ex = 2, ex2 = 3 };
 

@@ -105,7 +105,7 @@ class Broken(Exception):
 
 def freestanding_headers(root):
     headers = sorted((root / "pipeline").glob("*.h"))
-    headers += [root / "producers/events.h", root / "kernel_port/driver/protocol.h"]
+    headers += [root / "producers/events.h", root / "producers/filter_message.h", root / "kernel_port/driver/protocol.h"]
     return headers
 
 

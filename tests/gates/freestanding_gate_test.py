@@ -15,7 +15,7 @@ class freestanding_gate_refuses(unittest.TestCase):
     def setUp(self):
         self.scratch = tempfile.TemporaryDirectory()
         self.root = pathlib.Path(self.scratch.name)
-        for name in ("pipeline", "producers/events.h", "kernel_port/driver/protocol.h",
+        for name in ("pipeline", "producers/events.h", "producers/filter_message.h", "kernel_port/driver/protocol.h",
                      "tests/gates/instantiate_producer.cpp", "tests/gates/instantiate_consumer.cpp"):
             target = self.root / name
             target.parent.mkdir(parents=True, exist_ok=True)
