@@ -1,7 +1,9 @@
 // The region: the memory of one ring that both sides see, page-aligned so that a mapping can protect its parts.
 //
 //   0            +--------------------------------------------+
-//                | region_header   constant after creation    |  producer page: read-only to a client
+//                | region_header   constant after creation;   |  producer page: read-only to a client
+//                |   says all that a stranger must know       |
+//                |   (docs/image-format.md), with a checksum  |
 //   + 128        | published       position, mod 2^32         |
 //   + 256        | loss figures    what was dropped so far    |
 //   data_offset  +--------------------------------------------+
@@ -17,6 +19,7 @@
 // itself is in private memory, never mapped (pipeline/cpu_rings.h). Freestanding.
 #pragma once
 
+#include "pipeline/checksum.h"
 #include "pipeline/loss.h"
 #include "pipeline/seam.h"
 
@@ -24,7 +27,7 @@ namespace sluice {
 
 inline constexpr uint32_t region_page = 4096;
 inline constexpr uint32_t region_magic = 0x52434c53;  // "SLCR"
-inline constexpr uint16_t region_version = 1;
+inline constexpr uint16_t region_version = 2;
 inline constexpr uint32_t min_capacity = 4096;
 inline constexpr uint32_t max_capacity = 1u << 30;
 // The longest record that any ring may have: far inside the length field of a header, so that no sum of lengths overflows.
@@ -53,10 +56,18 @@ struct region_header {
   uint8_t lane;
   uint8_t reserved0;
   uint32_t start_position;  // where the first record of this ring's life stands
+  uint32_t cpu_count;       // CPUs that have rings in this boot; 0: not known
+  uint32_t reserved1;
+  uint64_t anchor_counter;  // the clock's relation to UTC when the region was made: at `anchor_counter` it was `anchor_utc`
+  uint64_t anchor_utc;      // 100 ns units since 1601-01-01; 0: not known. Later anchors are records
+  uint32_t reserved2;
+  uint32_t checksum;        // CRC-32 of the header before it
 };
-static_assert(sizeof(region_header) == 56);
+static_assert(sizeof(region_header) == 88);
 static_assert(offsetof(region_header, boot) == 32);
 static_assert(offsetof(region_header, start_position) == 52);
+static_assert(offsetof(region_header, anchor_counter) == 64);
+static_assert(offsetof(region_header, checksum) == sizeof(region_header) - sizeof(uint32_t));
 
 // What this CPU has dropped since load, published at each drop, so that a reader learns of a loss that no record follows.
 // Every word is stored with order::publish_loss between two moves of `sequence`, which is odd meanwhile.
@@ -100,6 +111,8 @@ enum class region_status : uint32_t {
   wrong_size,
   wrong_lane,
   wrong_frequency,
+  wrong_cpu,
+  wrong_checksum,
 };
 
 constexpr const char* name_of(region_status status) {
@@ -116,6 +129,8 @@ constexpr const char* name_of(region_status status) {
     case region_status::wrong_size: return "region is shorter than its header says";
     case region_status::wrong_lane: return "unknown lane";
     case region_status::wrong_frequency: return "clock frequency is zero";
+    case region_status::wrong_cpu: return "CPU is not one of this boot's";
+    case region_status::wrong_checksum: return "checksum of the region header does not match";
   }
   return "unknown";
 }
@@ -168,7 +183,15 @@ struct region_identity {
   uint16_t cpu;
   uint8_t lane;
   uint32_t start_position;
+  uint32_t cpu_count = 0;
+  uint64_t anchor_counter = 0;
+  uint64_t anchor_utc = 0;
 };
+
+// The checksum of a header as it stands.
+inline uint32_t checksum_of(const region_header& header) {
+  return checksum(&header, offsetof(region_header, checksum));
+}
 
 // Writes an empty region into zeroed, page-aligned memory of region_bytes(geometry). `geometry` has been checked.
 inline region_view<native_seam> create_region(void* memory, const ring_geometry& geometry,
@@ -199,18 +222,19 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
   header.lane = identity.lane;
   header.reserved0 = 0;
   header.start_position = identity.start_position;
+  header.cpu_count = identity.cpu_count;
+  header.reserved1 = 0;
+  header.anchor_counter = identity.anchor_counter;
+  header.anchor_utc = identity.anchor_utc;
+  header.reserved2 = 0;
+  header.checksum = checksum_of(header);
   view.producer->published.store(identity.start_position, memory_order::relaxed);  // nobody shares the region yet
   view.consumer->consumed.store(identity.start_position, memory_order::relaxed);
   return view;
 }
 
-// Checks a region that somebody else made, and fills `view` only if all of it holds. The header is read once, into a copy.
-[[nodiscard]] inline region_status check_region(void* memory, size_t bytes, region_view<native_seam>& view) {
-  if (bytes < sizeof(producer_page<native_seam>)) return region_status::too_short;
-  if (reinterpret_cast<uintptr_t>(memory) % region_page != 0) return region_status::misaligned;
-  uint8_t* const base = static_cast<uint8_t*>(memory);
-  region_header header;
-  copy_bytes(&header, base, sizeof header);
+// Whether a header that somebody else made holds; `header` is a copy. Says nothing about how much memory follows it.
+[[nodiscard]] inline region_status check_header(const region_header& header) {
   if (header.magic != region_magic) return region_status::wrong_magic;
   if (header.version != region_version || header.header_bytes != sizeof(region_header)) {
     return region_status::wrong_version;
@@ -220,10 +244,24 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
   if (header.data_offset != region_data_offset() || header.consumer_offset != region_consumer_offset(geometry)) {
     return region_status::wrong_offset;
   }
-  if (header.region_bytes != region_bytes(geometry) || header.region_bytes > bytes) return region_status::wrong_size;
+  if (header.region_bytes != region_bytes(geometry)) return region_status::wrong_size;
   if (header.lane >= lanes_per_cpu) return region_status::wrong_lane;
   if (header.clock_frequency == 0) return region_status::wrong_frequency;
   if (header.start_position % record_alignment != 0) return region_status::wrong_offset;
+  if (header.cpu_count != 0 && header.cpu >= header.cpu_count) return region_status::wrong_cpu;
+  return header.checksum == checksum_of(header) ? region_status::ok : region_status::wrong_checksum;
+}
+
+// Checks a region that somebody else made, and fills `view` only if all of it holds. The header is read once, into a copy.
+[[nodiscard]] inline region_status check_region(void* memory, size_t bytes, region_view<native_seam>& view) {
+  if (bytes < sizeof(producer_page<native_seam>)) return region_status::too_short;
+  if (reinterpret_cast<uintptr_t>(memory) % region_page != 0) return region_status::misaligned;
+  uint8_t* const base = static_cast<uint8_t*>(memory);
+  region_header header;
+  copy_bytes(&header, base, sizeof header);
+  if (const region_status status = check_header(header); status != region_status::ok) return status;
+  if (header.region_bytes > bytes) return region_status::wrong_size;
+  const ring_geometry geometry{header.capacity, header.max_record, header.critical_bytes};
   view.producer = reinterpret_cast<producer_page<native_seam>*>(base);
   view.consumer = reinterpret_cast<consumer_page<native_seam>*>(base + region_consumer_offset(geometry));
   view.data = native_seam::memory(base + region_data_offset());

@@ -23,7 +23,8 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
     if (!regions_[i].allocate(functions, region_bytes(geometry))) return STATUS_INSUFFICIENT_RESOURCES;
     views_[i] = create_region(regions_[i].get(), geometry,
                               {options.boot, static_cast<uint64_t>(frequency.QuadPart),
-                               static_cast<uint16_t>(i / lanes_per_cpu), lane, options.start_position});
+                               static_cast<uint16_t>(i / lanes_per_cpu), lane, options.start_position, cpus,
+                               options.anchor_counter, options.anchor_utc});
   }
   for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
     rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options.critical_types);

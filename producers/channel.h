@@ -29,6 +29,8 @@ struct channel_options {
   uint64_t critical_types;   // bit n: type n may use the critical part and the spare ring
   uint32_t wake_threshold;   // pending bytes of a ring, at announcement level `threshold`
   uint32_t start_position = 0;  // of every ring, a multiple of 8: near 2^32, a short run sees positions wrap
+  uint64_t anchor_counter = 0;  // the clock's relation to UTC, for whoever finds the rings in a memory image; utc 0: not known
+  uint64_t anchor_utc = 0;
 };
 
 // A reservation that is held: RAII over critical region and record. Discards what was not committed. The thread that made

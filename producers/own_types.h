@@ -4,6 +4,7 @@
 #pragma once
 
 #include "producers/channel.h"
+#include "producers/type_catalog.h"
 
 namespace sluice {
 
@@ -32,12 +33,10 @@ constexpr field_declaration make_field(const char (&name)[size], size_t offset, 
 
 class own_type_registry {
  public:
-  static constexpr uint32_t capacity = max_record_types - first_own_type;
+  static constexpr uint32_t capacity = catalog_capacity;
 
-  void start(channel& to) {
-    channel_ = &to;
-    KeInitializeSpinLock(&lock_);
-  }
+  // PASSIVE_LEVEL. STATUS_INSUFFICIENT_RESOURCES: no memory for the declarations.
+  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions);
 
   // Gives the type its number, switches it on, and writes its declaration into the stream. PASSIVE_LEVEL.
   // STATUS_INVALID_PARAMETER: a name or layout that no client could read; STATUS_OBJECT_NAME_COLLISION: the name is taken;
@@ -51,19 +50,16 @@ class own_type_registry {
   uint64_t mask();  // bit n: type n is registered
 
  private:
-  struct declaration {
-    type_declaration_payload head;
-    field_declaration fields[max_fields];
-  };
-  static uint32_t length_of(const declaration& from) {
+  static uint32_t length_of(const type_entry& from) {
     return sizeof(type_declaration_payload) + from.head.field_count * sizeof(field_declaration);
   }
   static bool is_sound(const own_type_definition& type);
 
+  type_catalog& catalog() const { return *static_cast<type_catalog*>(memory_.get()); }
+
   channel* channel_ = nullptr;
   KSPIN_LOCK lock_{};
-  uint32_t count_ = 0;
-  declaration declarations_[capacity] = {};
+  nonpaged_memory memory_;  // the catalog, on pages of its own
 };
 
 }  // namespace sluice

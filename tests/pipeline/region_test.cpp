@@ -42,6 +42,12 @@ TEST_F(region_case, what_was_created_is_accepted_and_read_back) {
   EXPECT_EQ(view.consumer->consumed.load(memory_order::relaxed), 0xfffffff8u);
 }
 
+// The figure of every CRC-32 there is: what other tools compute is the same.
+TEST(region, the_checksum_is_the_usual_one) {
+  EXPECT_EQ(checksum("123456789", 9), 0xcbf43926u);
+  EXPECT_EQ(checksum("", 0), 0u);
+}
+
 TEST_F(region_case, a_refused_region_leaves_the_view_alone) {
   region_view<native_seam> view;
   header.magic ^= 1;
@@ -84,12 +90,16 @@ TEST_F(region_case, each_wrong_field_is_refused_by_name) {
   EXPECT_EQ(with([&] { header.lane = lanes_per_cpu; }), region_status::wrong_lane);
   EXPECT_EQ(with([&] { header.clock_frequency = 0; }), region_status::wrong_frequency);
   EXPECT_EQ(with([&] { header.start_position = 4; }), region_status::wrong_offset);
+  EXPECT_EQ(with([&] { header.cpu_count = 3; }), region_status::wrong_cpu);
+  EXPECT_EQ(with([&] { header.boot ^= 1; }), region_status::wrong_checksum);
+  EXPECT_EQ(with([&] { header.anchor_utc ^= 1; }), region_status::wrong_checksum);
+  EXPECT_EQ(with([&] { header.checksum ^= 1; }), region_status::wrong_checksum);
   EXPECT_EQ(check(), region_status::ok);
 }
 
 TEST(region, every_status_has_a_text_of_its_own) {
   std::vector<std::string> texts;
-  for (uint32_t i = 0; i <= static_cast<uint32_t>(region_status::wrong_frequency); ++i) {
+  for (uint32_t i = 0; i <= static_cast<uint32_t>(region_status::wrong_checksum); ++i) {
     texts.push_back(name_of(static_cast<region_status>(i)));
     EXPECT_NE(texts.back(), "unknown") << i;
   }
