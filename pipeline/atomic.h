@@ -45,9 +45,10 @@ SLUICE_ALWAYS_INLINE void prefetch_line(const void* address) {
 }
 
 // A hint that this will be written soon: brings the line here for this processor alone, so that the store need not fetch it
-// from the consumer's. Never faults. x86-64: `prefetchw`, which 64-bit Windows requires of
-// a processor since 8.1 (before, all but the first 64-bit processors of Intel's have it or take it for a no-op). 32-bit x86
-// has no such promise, and gets nothing.
+// from the consumer's. Whatever the address, it does not fault. x86-64: `prefetchw`, which 64-bit Windows requires of a
+// processor since 8.1. Before that, AMD's 64-bit processors have it and Intel's take it for a no-op, except the first of them
+// (Pentium 4 before Cedar Mill, 2006): there it is an illegal instruction, and a build of this header must not run (docs/nt-build.md).
+// 32-bit x86 has no such promise, and gets nothing.
 SLUICE_ALWAYS_INLINE void prefetch_line_for_writing(const void* address) {
 #if defined(_MSC_VER) && !defined(__clang__)
 #if defined(_M_ARM64)

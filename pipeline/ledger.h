@@ -93,7 +93,7 @@ class ledger {
     figures.sequence.store(++sequence_, order::publish_loss);
   }
 
-  // The open gap: since the last LOSS record. First: every event looks at it.
+  // The open gap: since the last LOSS record.
   uint32_t gap_entries_ = 0;
   uint32_t sequence_ = 0;
   loss_figures<seam>* figures_ = nullptr;

@@ -23,7 +23,8 @@ registry_capture* registry_capture_store::claim(uint16_t type, uint32_t bytes) {
 }
 
 // Begins at this CPU's share, so that CPUs rarely meet; the thread may be moved meanwhile, and it does not
-// matter.
+// matter. The exchange is a full barrier; as an acquire it is the partner of the exchange in give_back(): who claims a
+// slot sees all that its last user did in it.
 registry_capture* registry_capture_store::claim_slot() {
   const uint32_t begin = KeGetCurrentProcessorNumberEx(nullptr) * 8 % count_;
   for (uint32_t i = 0; i < count_; ++i) {
@@ -46,7 +47,7 @@ registry_capture* registry_capture_store::claim_pool(uint32_t bytes) {
 
 void registry_capture_store::give_back(registry_capture* capture) {
   if (!capture->in_pool) {
-    InterlockedExchange(&capture->claimed, 0);
+    InterlockedExchange(&capture->claimed, 0);  // as a release: the partner of the exchange in claim_slot()
     return;
   }
   {
