@@ -153,62 +153,52 @@ void section_ring(benchmark::State& state) {
   if (refused) state.SkipWithError("an event was dropped");
 }
 
-void section_account(benchmark::State& state) {
-  stage on;
+struct no_scope {};
+
+// Runs step(channel, payload) until the time is up, all of it in one scope, with the ring followed. False from a step: an
+// event was dropped.
+template <typename scope = no_scope, typename step_type>
+void follow_steps(benchmark::State& state, step_type step) {
   const std::vector<uint8_t> payload(length, 7);
-  channel& events = on.events();
-  follower consumer(events.region(0, lane_main));
+  stage on;
+  [[maybe_unused]] const scope around;
+  follower consumer(on.events().region(0, lane_main));
   bool refused = false;
   for (auto _ : state) {
-    const dispatch_section in;
-    refused |= events.rings(in.cpu()).write(ordinary_type, 1, payload.data(), length) != reserve_status::ok;
+    refused |= !step(on.events(), payload.data());
     consumer.follow();
   }
   if (refused) state.SkipWithError("an event was dropped");
 }
 
+void section_account(benchmark::State& state) {
+  follow_steps(state, [](channel& events, const uint8_t* payload) {
+    const dispatch_section in;
+    return events.rings(in.cpu()).write(ordinary_type, 1, payload, length) == reserve_status::ok;
+  });
+}
+
 void channel_write(benchmark::State& state) {
-  stage on;
-  const std::vector<uint8_t> payload(length, 7);
-  channel& events = on.events();
-  follower consumer(events.region(0, lane_main));
-  bool refused = false;
-  for (auto _ : state) {
-    refused |= events.write(ordinary_type, 1, payload.data(), length) != reserve_status::ok;
-    consumer.follow();
-  }
-  if (refused) state.SkipWithError("an event was dropped");
+  follow_steps(state, [](channel& events, const uint8_t* payload) {
+    return events.write(ordinary_type, 1, payload, length) == reserve_status::ok;
+  });
 }
 
 // The write without a section, on the simulated kernel's clock: what the whole is compared with.
 void rings_write(benchmark::State& state) {
-  stage on;
-  const std::vector<uint8_t> payload(length, 7);
-  channel& events = on.events();
-  follower consumer(events.region(0, lane_main));
-  const dispatch_section in;
-  bool refused = false;
-  for (auto _ : state) {
-    refused |= events.rings(0).write(ordinary_type, 1, payload.data(), length) != reserve_status::ok;
-    consumer.follow();
-  }
-  if (refused) state.SkipWithError("an event was dropped");
+  follow_steps<dispatch_section>(state, [](channel& events, const uint8_t* payload) {
+    return events.rings(0).write(ordinary_type, 1, payload, length) == reserve_status::ok;
+  });
 }
 
 void channel_reserve(benchmark::State& state) {
-  stage on;
-  const std::vector<uint8_t> payload(length, 7);
-  channel& events = on.events();
-  follower consumer(events.region(0, lane_main));
-  bool refused = false;
-  for (auto _ : state) {
+  follow_steps(state, [](channel& events, const uint8_t* payload) {
     reservation held;
-    refused |= !events.reserve_event(ordinary_type, length, held);
-    copy_bytes(held.payload() + sizeof(event_context), payload.data(), length - sizeof(event_context));
+    if (!events.reserve_event(ordinary_type, length, held)) return false;
+    copy_bytes(held.payload() + sizeof(event_context), payload, length - sizeof(event_context));
     held.commit();
-    consumer.follow();
-  }
-  if (refused) state.SkipWithError("an event was dropped");
+    return true;
+  });
 }
 
 void image_callback(benchmark::State& state) {
