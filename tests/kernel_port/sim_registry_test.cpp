@@ -1,79 +1,11 @@
 // The registry of the simulated kernel: what its callbacks are told, in which order, and what they may do
 // about it.
-#include <algorithm>
 #include <chrono>
 
-#include "tests/kernel_port/sim_test_support.h"
+#include "tests/kernel_port/sim_registry_support.h"
 
 namespace sluice::sim {
 namespace {
-
-constexpr std::u16string_view software = u"\\REGISTRY\\MACHINE\\SOFTWARE";
-constexpr std::u16string_view key = u"\\REGISTRY\\MACHINE\\SOFTWARE\\Acme";
-
-std::u16string text_of(PCUNICODE_STRING string) {
-  return std::u16string(reinterpret_cast<const char16_t*>(string->Buffer), string->Length / 2);
-}
-
-struct string_over : UNICODE_STRING {
-  explicit string_over(std::u16string_view text) {
-    Length = MaximumLength = static_cast<USHORT>(text.size() * 2);
-    Buffer = reinterpret_cast<PWCH>(const_cast<char16_t*>(text.data()));
-  }
-};
-
-// One registered callback, with what the test wants it to do.
-struct watcher {
-  using reaction = std::function<NTSTATUS(watcher&, REG_NOTIFY_CLASS, void*)>;
-
-  reaction react;
-  LARGE_INTEGER cookie{};
-  NTSTATUS registered = STATUS_UNSUCCESSFUL;
-  std::vector<REG_NOTIFY_CLASS> seen;
-  static inline std::vector<std::string> order;  // of all watchers
-  std::string name;
-
-  watcher(std::string called, const char16_t* altitude, reaction reacts = {})
-      : react(std::move(reacts)), name(std::move(called)) {
-    if (altitude == nullptr) {
-      registered = CmRegisterCallback(call, this, &cookie);
-    } else {
-      static DRIVER_OBJECT driver;
-      const string_over text(altitude);
-      registered = SYSTEM_ROUTINE(CmRegisterCallbackEx)(call, &text, &driver, this, &cookie, nullptr);
-    }
-  }
-  ~watcher() {
-    if (NT_SUCCESS(registered)) CmUnRegisterCallback(cookie);
-  }
-
-  static NTSTATUS call(PVOID context, PVOID what, PVOID information) {
-    auto& self = *static_cast<watcher*>(context);
-    const auto happened = static_cast<REG_NOTIFY_CLASS>(reinterpret_cast<uintptr_t>(what));
-    self.seen.push_back(happened);
-    order.push_back(self.name);
-    return self.react ? self.react(self, happened, information) : STATUS_SUCCESS;
-  }
-
-  uint64_t count(REG_NOTIFY_CLASS what) const {
-    return static_cast<uint64_t>(std::ranges::count(seen, what));
-  }
-  std::u16string path_of(PVOID object) {
-    PCUNICODE_STRING path = nullptr;
-    EXPECT_EQ(SYSTEM_ROUTINE(CmCallbackGetKeyObjectIDEx)(&cookie, object, nullptr, &path, 0), STATUS_SUCCESS);
-    if (path == nullptr) return u"(none)";
-    const std::u16string text = text_of(path);
-    SYSTEM_ROUTINE(CmCallbackReleaseKeyObjectIDEx)(path);
-    return text;
-  }
-};
-
-struct registry : testing::Test {
-  machine system;
-  activity thread{system, 0, 100, 101};
-  registry() { watcher::order.clear(); }
-};
-using registry_death_test = registry;
 
 struct older_registry : testing::TestWithParam<kernel_level> {
   machine system{{.level = GetParam()}};
@@ -418,95 +350,6 @@ TEST_F(registry, a_hundred_thousand_operations_on_unknown_keys_are_no_matter) {
               STATUS_SUCCESS);
   }
   EXPECT_EQ(raised().registry_set_value, 100'000u);
-}
-
-TEST_F(registry_death_test, memory_of_a_process_is_not_touched_without_a_handler) {
-  user_memory data(16);
-  EXPECT_BUG_CHECK(*static_cast<volatile char*>(data.address()), "SYSTEM_SERVICE_EXCEPTION");
-}
-
-TEST_F(registry_death_test, the_object_of_a_failed_open_is_not_one) {
-  EXPECT_BUG_CHECK(
-      {
-        watcher on("only", u"360000", [](watcher& self, REG_NOTIFY_CLASS what, void* information) {
-          if (what == RegNtPostOpenKeyEx)
-            self.path_of(static_cast<PREG_POST_OPERATION_INFORMATION>(information)->Object);
-          return STATUS_SUCCESS;
-        });
-        registry_open_key({.key = key});
-      },
-      "PAGE_FAULT_IN_NONPAGED_AREA");
-}
-
-TEST_F(registry_death_test, a_callback_that_unregisters_itself_waits_for_ever) {
-  EXPECT_DEATH(
-      {
-        watcher on("only", u"360000",
-                   [](watcher& self, REG_NOTIFY_CLASS, void*) { return CmUnRegisterCallback(self.cookie); });
-        registry_delete_key({.key = key});
-      },
-      "STOP: 0x000000C4 \\(0x0+1000,");
-}
-
-TEST_F(registry_death_test, a_name_is_released_once) {
-  EXPECT_BUG_CHECK(
-      {
-        watcher on("only", u"360000", [](watcher& self, REG_NOTIFY_CLASS what, void* information) {
-          if (what != RegNtPreDeleteKey) return STATUS_SUCCESS;
-          PCUNICODE_STRING name = nullptr;
-          SYSTEM_ROUTINE(CmCallbackGetKeyObjectIDEx)
-          (&self.cookie, static_cast<PREG_DELETE_KEY_INFORMATION>(information)->Object, nullptr, &name, 0);
-          SYSTEM_ROUTINE(CmCallbackReleaseKeyObjectIDEx)(name);
-          SYSTEM_ROUTINE(CmCallbackReleaseKeyObjectIDEx)(name);
-          return STATUS_SUCCESS;
-        });
-        registry_delete_key({.key = key});
-      },
-      "BAD_POOL_CALLER");
-}
-
-TEST_F(registry_death_test, a_driver_that_leaves_its_callback_or_a_name_is_a_bug_check) {
-  static LARGE_INTEGER cookie;
-  static bool leaves_callback;
-  const auto callback = +[](PVOID, PVOID what, PVOID information) -> NTSTATUS {
-    if (static_cast<REG_NOTIFY_CLASS>(reinterpret_cast<uintptr_t>(what)) == RegNtPreDeleteKey) {
-      PCUNICODE_STRING name;
-      SYSTEM_ROUTINE(CmCallbackGetKeyObjectIDEx)
-      (&cookie, static_cast<PREG_DELETE_KEY_INFORMATION>(information)->Object, nullptr, &name, 0);
-    }
-    return STATUS_SUCCESS;
-  };
-  const auto run = [&](bool leave) {
-    leaves_callback = leave;
-    scripted_driver script;
-    script.on_entry = [&](PDRIVER_OBJECT, PUNICODE_STRING) {
-      return CmRegisterCallback(callback, nullptr, &cookie);
-    };
-    script.on_unload = [](PDRIVER_OBJECT) {
-      if (!leaves_callback) CmUnRegisterCallback(cookie);
-    };
-    system.load_driver("Leaky", scripted_driver::entry);
-    registry_delete_key({.key = key});
-    system.unload_driver("Leaky");
-  };
-  EXPECT_BUG_CHECK_SAYING(run(true), "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS",
-                          "registry callback");
-  EXPECT_BUG_CHECK_SAYING(run(false), "DRIVER_VERIFIER_DETECTED_VIOLATION", "key names");
-}
-
-TEST(registry_levels_death_test, nt52_has_no_call_context) {
-  machine system({.level = kernel_level::nt52});
-  activity thread(system, 0, 100, 101);
-  EXPECT_BUG_CHECK(
-      {
-        watcher on("only", nullptr, [](watcher&, REG_NOTIFY_CLASS what, void* information) {
-          if (what == RegNtPreDeleteKey)
-            static_cast<PREG_DELETE_KEY_INFORMATION>(information)->CallContext = nullptr;
-          return STATUS_SUCCESS;
-        });
-        registry_delete_key({.key = key});
-      },
-      "KERNEL_SECURITY_CHECK_FAILURE");
 }
 
 }  // namespace

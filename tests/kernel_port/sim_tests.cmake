@@ -16,6 +16,7 @@ add_executable(sim_test
   sim_pool_test.cpp
   sim_process_test.cpp
   sim_processor_test.cpp
+  sim_registry_death_test.cpp
   sim_registry_test.cpp
   sim_request_test.cpp
   sim_rundown_test.cpp

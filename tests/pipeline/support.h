@@ -28,6 +28,9 @@ inline constexpr uint16_t ordinary_type = 40;
 inline constexpr uint16_t critical_type = 41;
 inline constexpr uint64_t critical_types = uint64_t{1} << critical_type;
 
+// Records of any size: no ring of these tests holds so many. A loop that fills a ring ends here where it would not end.
+inline constexpr uint32_t more_than_fit = 100'000;
+
 // A clock that stands still until a test moves it. `on_read` runs at each reading, before the time is taken.
 struct manual_time {
   uint64_t now = 1;
