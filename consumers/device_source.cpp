@@ -92,6 +92,15 @@ void device_source::set_types(uint64_t types) {
   (void)control("switching event types", protocol::code_set_types, buffer, {});
 }
 
+filter_answer device_source::set_filter(std::span<const uint8_t> message) {
+  filter_answer answer{};
+  uint8_t buffer[sizeof answer] = {};
+  const uint64_t bytes = control("setting a filter", protocol::code_set_filter, message, buffer);
+  if (bytes != sizeof answer) throw source_error(fmt::format("setting a filter: an answer of {} bytes", bytes));
+  std::memcpy(&answer, buffer, sizeof answer);
+  return answer;
+}
+
 void device_source::flush() { (void)control("flushing", protocol::code_flush, {}, {}); }
 void device_source::cancel() { file_.cancel(); }
 void device_source::close() { file_.close(); }

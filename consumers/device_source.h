@@ -21,6 +21,7 @@ class device_source : public event_source {
   driver_statistics statistics() override;
   std::vector<uint8_t> types() override;
   void set_types(uint64_t types) override;
+  filter_answer set_filter(std::span<const uint8_t> message) override;
   void flush() override;
   void cancel() override;
   uint64_t now() override;

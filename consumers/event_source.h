@@ -12,6 +12,7 @@
 
 #include "consumers/accounting.h"
 #include "kernel_port/driver/protocol.h"
+#include "producers/filter_message.h"
 
 namespace sluice {
 
@@ -46,6 +47,9 @@ class event_source {
   virtual std::vector<uint8_t> types() = 0;
   // Bit n: produce type n. Bits that the capabilities lack are refused.
   virtual void set_types(uint64_t types) = 0;
+  // A filter (producers/filter_message.h), in force for every event that begins after the answer. Throws source_error where
+  // no driver is behind the source, and where the driver knows no filters.
+  virtual filter_answer set_filter(std::span<const uint8_t> message);
   // The pending read, or the next, ends with what is final now, even if that is nothing.
   virtual void flush() = 0;
   // Ends a pending read; it returns `cancelled` or what it had.
@@ -53,5 +57,9 @@ class event_source {
   // The counter that stamps records, now. 0: nobody knows, as with a recording.
   virtual uint64_t now() = 0;
 };
+
+inline filter_answer event_source::set_filter(std::span<const uint8_t>) {
+  throw source_error("a filter is the driver's work, and there is no driver behind this source");
+}
 
 }  // namespace sluice

@@ -58,6 +58,16 @@ uint64_t type_names::find(std::string_view name) const {
   return types;
 }
 
+uint64_t type_names::assume(const std::string& name) {
+  for (uint16_t type = first_own_type; type < max_record_types; ++type) {
+    if (std::any_of(own_.begin(), own_.end(), [&](const own_type& own) { return own.type == type; })) continue;
+    own_.push_back({name, type});
+    all_.push_back(name);
+    return bit_of(type);
+  }
+  return 0;
+}
+
 std::string type_names::known() const {
   const auto first_single = all_.begin() + std::size(groups);
   const auto first_own = all_.end() - static_cast<std::ptrdiff_t>(own_.size());

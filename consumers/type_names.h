@@ -28,6 +28,8 @@ class type_names {
 
   // Bit n: type n. 0: no type is called so.
   uint64_t find(std::string_view name) const;
+  // An own type whose driver is not there to ask gets a number that none of the others has. 0: all numbers are taken.
+  uint64_t assume(const std::string& name);
   // The groups first.
   const std::vector<std::string>& all() const { return all_; }
   // "process, thread, image, registry, own; process_create, ...; own types: heartbeat"

@@ -26,6 +26,7 @@ class recorder : public event_source {
   driver_statistics statistics() override { return from_.statistics(); }
   std::vector<uint8_t> types() override { return from_.types(); }
   void set_types(uint64_t types) override { from_.set_types(types); }
+  filter_answer set_filter(std::span<const uint8_t> message) override { return from_.set_filter(message); }
   void flush() override { from_.flush(); }
   void cancel() override { from_.cancel(); }
   uint64_t now() override { return from_.now(); }

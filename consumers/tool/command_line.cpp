@@ -48,6 +48,7 @@ struct watch_texts {
   std::string types_text = "process,thread,image,registry,own";
   CLI::Option* types = nullptr;
   CLI::Option* cpus = nullptr;
+  CLI::Option* filter = nullptr;
 };
 
 // What synthetic load looks like.
@@ -88,6 +89,10 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
                     ->check(validator(parse_types))
                     ->type_name("LIST")
                     ->capture_default_str();
+  texts.filter = command
+      .add_option("--filter", watch.filter_path,
+                  "Which events the driver keeps, and how many: a file (docs/filter-format.md)")
+      ->type_name("FILE");
   command
       .add_option("--ring-size", texts.ring_size, "Capacity of each CPU's ring, a power of two: 64KiB, 1MiB")
       ->check(validator(parse_ring_size))
@@ -156,6 +161,11 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
                  "reader\n";
     return false;
   }
+  if (watch.source.kind == source_kind::file && texts.filter->count() != 0) {
+    std::cerr << "sluice: --filter is the driver's work, and a recording has no driver behind it; --types, --from and --to "
+                 "choose what is shown\n";
+    return false;
+  }
   if (watch.source.kind == source_kind::file && texts.cpus->count() != 0) {
     std::cerr << "sluice: --cpus says nothing about --source file:FILE: its events have their CPUs already\n";
     return false;
@@ -199,6 +209,17 @@ void add_record(CLI::App& app, record_options& record, watch_texts& texts) {
       ->type_name("TIME");
 }
 
+void add_filter(CLI::App& app, std::string& path) {
+  CLI::App& command = *app.add_subcommand("filter", "What a filter file says");
+  command.require_subcommand(1);
+  CLI::App& check = *command.add_subcommand("check", "Says on stdout what a filter file means, on stderr what is wrong with it");
+  check.footer(
+      "Exit codes: 0 the file is a filter, or lets everything through (warnings may stand on stderr);\n"
+      "            1 it is not: every error is named with line and column.\n"
+      "Names of own types are known to the driver only: here they are taken for such, with a warning.");
+  check.add_option("FILE", path, "The filter (docs/filter-format.md)")->required();
+}
+
 }  // namespace
 
 command_line parse_command_line(int count, char** arguments) {
@@ -214,6 +235,7 @@ command_line parse_command_line(int count, char** arguments) {
   CLI::App& stats = *app.add_subcommand("stats", "Says what a recording holds, on stdout");
   stats.footer(exit_codes);
   stats.add_option("FILE", result.stats_path, "A recording made by sluice record")->required();
+  add_filter(app, result.filter_path);
 
   try {
     app.parse(count, arguments);
@@ -221,7 +243,7 @@ command_line parse_command_line(int count, char** arguments) {
     if (error.get_name() == "RequiredError" && count > 1 && app.get_subcommands().empty()) {
       std::cerr
           << "sluice: '" << arguments[1]
-          << "' is not a command; there are: watch, record, stats\nRun with --help for more information.\n";
+          << "' is not a command; there are: watch, record, stats, filter\nRun with --help for more information.\n";
       result.exit_code = exit_wrong_use;
       return result;
     }
@@ -238,6 +260,7 @@ command_line parse_command_line(int count, char** arguments) {
   }
   result.run = app.got_subcommand("watch")    ? command_line::command::watch
                : app.got_subcommand("record") ? command_line::command::record
+               : app.got_subcommand("filter") ? command_line::command::check_filter
                                               : command_line::command::stats;
   return result;
 }

@@ -21,6 +21,7 @@ struct watch_options {
   duration_limit duration = std::chrono::seconds(10);
   std::vector<std::string> types = {"process", "thread", "image", "registry", "own"};
   bool types_given = false;
+  std::string filter_path;  // empty: no filter
   output_format format = output_format::text;
   uint32_t ring_bytes = 1u << 20;
   uint32_t cpus = 0;  // 0: as many as the host has
@@ -39,11 +40,12 @@ struct record_options {
 };
 
 struct command_line {
-  enum class command { none, watch, record, stats };
+  enum class command { none, watch, record, stats, check_filter };
   command run = command::none;
   watch_options watch;
   record_options record;
   std::string stats_path;
+  std::string filter_path;  // to be checked
   int exit_code = exit_ok;  // where there is nothing to run
 };
 

@@ -6,9 +6,11 @@
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "consumers/tool/command_line.h"
 #include "consumers/tool/file_session.h"
+#include "consumers/tool/filter_option.h"
 #include "consumers/tool/live_session.h"
 #include "consumers/tool/record.h"
 #include "consumers/tool/replay_session.h"
@@ -43,12 +45,18 @@ std::unique_ptr<session> make_session(const watch_options& options) {
 
 int run(const command_line& parsed) {
   if (parsed.run == command_line::command::stats) return stats(parsed.stats_path);
+  if (parsed.run == command_line::command::check_filter) return check_filter(parsed.filter_path);
+  const bool records = parsed.run == command_line::command::record;
+  const watch_options& options = records ? parsed.record.watch : parsed.watch;
+  std::optional<filter_option> filter;
+  if (!options.filter_path.empty()) filter.emplace(options.filter_path);  // before anything takes long
   stop_signals signals;
   const auto stop_requested = [&] { return signals.requested() != 0; };
-  if (parsed.run == command_line::command::record) {
-    return record(*make_session(parsed.record.watch), parsed.record, stop_requested);
+  const std::unique_ptr<session> watched = make_session(options);
+  if (filter) {
+    for (const std::string& line : filter->apply(watched->source())) std::fprintf(stderr, "%s\n", line.c_str());
   }
-  return watch(*make_session(parsed.watch), parsed.watch, stop_requested);
+  return records ? record(*watched, parsed.record, stop_requested) : watch(*watched, options, stop_requested);
 }
 
 }  // namespace

@@ -44,6 +44,10 @@ class scripted_source : public event_source {
   driver_statistics statistics() override { return figures; }
   std::vector<uint8_t> types() override { return declarations; }
   void set_types(uint64_t types) override { selected = types; }
+  filter_answer set_filter(std::span<const uint8_t> message) override {
+    filter_message.assign(message.begin(), message.end());
+    return answer;
+  }
   void flush() override { flushed_ = true; }
   void cancel() override {}
   uint64_t now() override { return clock; }
@@ -67,6 +71,8 @@ class scripted_source : public event_source {
   std::function<void()> on_idle;
   uint64_t types_available = ~uint64_t{0};
   uint64_t selected = 0;
+  bytes filter_message;  // the last that came
+  filter_answer answer{0, 0, 1};
   uint64_t clock = 2000;
   uint64_t anchor_utc = 0;
   size_t extra_bytes = 0;

@@ -50,6 +50,33 @@ expect 1 "No such file" watch --source replay:/nonexistent
 expect 1 "not a recording of sluice" watch --source "file:$0"
 expect 1 "No such file" record /nonexistent/file --source synthetic
 
+# Filter files: what is wrong has file, line and column; what is right is said on stdout.
+printf '%s\n' 'typs = ["image"]' '[keys]' "include = ['HKCU\\A', 'HKLM\\A', 'HKLM\\A']" >"$directory/wrong.toml"
+expect 1 "wrong.toml:1:1: error: 'typs' is not known here, is 'types' meant?" filter check "$directory/wrong.toml"
+expect 1 "wrong.toml:3:12: error: 'HKCU.A' cannot be used" filter check "$directory/wrong.toml"
+expect 1 "wrong.toml:3:32: error: '.REGISTRY.MACHINE.A' is in this list already" filter check "$directory/wrong.toml"
+expect 1 "wrong.toml: 3 errors" filter check "$directory/wrong.toml"
+expect 1 "wrong.toml:1:1: error: " watch --source synthetic --filter "$directory/wrong.toml"
+expect 1 "wrong.toml:1:1: error: " record "$directory/never" --source synthetic --filter "$directory/wrong.toml"
+[ ! -e "$directory/never" ] || fail "a recording was begun with a filter that is none"
+expect 1 "a recording has no driver behind it" watch --source file:x --filter "$directory/wrong.toml"
+expect 1 "/nonexistent: error: cannot be read: No such file or directory" filter check /nonexistent
+expect 1 "cannot be read: Is a directory" filter check "$directory"
+head -c 4194305 /dev/zero | tr '\0' '#' >"$directory/large"
+expect 1 "is too large: a filter file has 4194304 bytes at most" filter check "$directory/large"
+head -c 4194304 "$directory/large" >"$directory/largest"
+printf '# %s\n# \303\050' one >"$directory/latin"
+expect 1 "latin:2:3: error: this is not UTF-8" filter check "$directory/latin"
+expect 1 "subcommand is required" filter
+expect 1 "FILE is required" filter check
+for nothing in /dev/null "$directory/largest"; do
+  [ "$("$tool" filter check "$nothing" 2>"$directory/err")" = "no filter: every event is let through" ] || fail "an empty filter: $(cat "$directory/err")"
+done
+printf "types = ['process', 'hertbeat']" | "$tool" filter check /dev/stdin >"$directory/out" 2>"$directory/err" || fail "filter check: $(cat "$directory/err")"
+[ "$(cat "$directory/out")" = "types: only process, hertbeat" ] || fail "filter check: $(cat "$directory/out")"
+grep -q "^/dev/stdin:1:21: warning: 'hertbeat' is no event" "$directory/err" || fail "filter check: $(cat "$directory/err")"
+"$tool" filter check /dev/null >/dev/full 2>"$directory/err" && fail "filter check to a full disk"
+
 # Types by name: those of the library, those of the driver that runs, and what is neither.
 expect 1 "'files' is not an event type; there are: process, .* own types: synthetic" watch --source synthetic --types process,files
 expect 1 "is 'synthetic' meant?" record "$directory/never" --source synthetic --types syntetic
