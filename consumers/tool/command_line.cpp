@@ -12,7 +12,8 @@ constexpr const char* description =
     "Carries process, thread, image, registry and own events out of a kernel, in order, with every loss accounted.\n"
     "The kernel is a simulated NT kernel in this process, which runs the driver's own code. What happens on "
     "it comes from a\n"
-    "source: this Linux machine, or a recording.";
+    "source: this Linux machine, a recording, or load that is made up. What is left of a machine that died, an image of its\n"
+    "memory or a core file, is read without any.";
 
 constexpr const char* exit_codes =
     "Exit codes: 0 done (also when the reader of stdout went away);\n"
@@ -51,6 +52,16 @@ struct watch_texts {
   CLI::Option* filter = nullptr;
 };
 
+// What is read of an image.
+void add_image_options(CLI::App& command, image_choices& image) {
+  command.add_flag("--unread", image.unread_only, "Of an image: only what no reader had taken yet")->group("Images");
+  command
+      .add_option_function<uint64_t>(
+          "--boot", [&image](uint64_t boot) { image.boot = boot; }, "Of an image: this boot; the newest if not given")
+      ->type_name("NUMBER")
+      ->group("Images");
+}
+
 // What synthetic load looks like.
 void add_synthetic_options(CLI::App& command, watch_options& watch, watch_texts& texts) {
   const auto add = [&](const char* name, std::string& text, const char* help, const CLI::Validator& check) {
@@ -78,7 +89,9 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
                   "live          this Linux machine\n"
                   "synthetic     made up, at any rate (docs/synthetic.md)\n"
                   "replay:FILE   another machine's recording in JSON Lines, also gzip (docs/replay.md)\n"
-                  "file:FILE     a recording made by sluice record")
+                  "file:FILE     a recording made by sluice record\n"
+                  "image:FILE    the rings of a machine that died: a saved region, a memory image, a core file\n"
+                  "              (docs/image-format.md)")
       ->check(validator(parse_source))
       ->type_name("SOURCE")
       ->capture_default_str();
@@ -119,13 +132,19 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
       ->check(validator(parse_order))
       ->type_name("ORDER")
       ->capture_default_str();
+  command
+      .add_option("--memory", watch.memory_path,
+                  "Keep the simulated machine's non-paged memory, the rings, in this file, which must not exist yet. If this\n"
+                  "process is killed, also with -9, --source image:FILE reads the last events; if it ends, the file is removed")
+      ->type_name("FILE");
   add_synthetic_options(command, watch, texts);
+  add_image_options(command, watch.image);
 }
 
 // False: what was asked for contradicts itself, and that was said.
 bool take_values(watch_options& watch, const watch_texts& texts, const char* default_duration) {
   watch.source = *parse_source(texts.source).result;
-  const bool ends_by_itself = watch.source.kind == source_kind::file || watch.source.kind == source_kind::replay;
+  const bool ends_by_itself = watch.source.kind != source_kind::live && watch.source.kind != source_kind::synthetic;
   const std::string duration = !texts.duration.empty() ? texts.duration
                                : ends_by_itself        ? "forever"
                                                        : default_duration;
@@ -161,13 +180,22 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
                  "reader\n";
     return false;
   }
-  if (watch.source.kind == source_kind::file && texts.filter->count() != 0) {
-    std::cerr << "sluice: --filter is the driver's work, and a recording has no driver behind it; --types, --from and --to "
-                 "choose what is shown\n";
+  const bool reads_only = watch.source.kind == source_kind::file || watch.source.kind == source_kind::image;
+  if (reads_only && texts.filter->count() != 0) {
+    std::cerr << "sluice: --filter is the driver's work, and a recording has no driver behind it, nor has an image; --types, --from "
+                 "and --to choose what is shown\n";
     return false;
   }
-  if (watch.source.kind == source_kind::file && texts.cpus->count() != 0) {
-    std::cerr << "sluice: --cpus says nothing about --source file:FILE: its events have their CPUs already\n";
+  if (reads_only && texts.cpus->count() != 0) {
+    std::cerr << "sluice: --cpus says nothing about a recording or an image: their events have their CPUs already\n";
+    return false;
+  }
+  if (reads_only && !watch.memory_path.empty()) {
+    std::cerr << "sluice: --memory is that of the simulated machine; a recording or an image needs none\n";
+    return false;
+  }
+  if (watch.source.kind != source_kind::image && (watch.image.unread_only || watch.image.boot)) {
+    std::cerr << "sluice: --unread and --boot choose a part of an image; they need --source image:FILE\n";
     return false;
   }
   return true;
@@ -232,9 +260,16 @@ command_line parse_command_line(int count, char** arguments) {
   watch_texts watch, record;
   add_watch(app, result.watch, watch);
   add_record(app, result.record, record);
-  CLI::App& stats = *app.add_subcommand("stats", "Says what a recording holds, on stdout");
+  CLI::App& stats = *app.add_subcommand("stats", "Says what a recording or an image holds, on stdout");
   stats.footer(exit_codes);
-  stats.add_option("FILE", result.stats_path, "A recording made by sluice record")->required();
+  stats.add_option("FILE", result.stats_path, "A recording made by sluice record, or an image (docs/image-format.md)")
+      ->required();
+  std::string stats_format = "text";
+  stats.add_option("--format", stats_format, "text, or jsonl (of an image)")
+      ->check(validator(parse_format))
+      ->type_name("FORMAT")
+      ->capture_default_str();
+  add_image_options(stats, result.stats_image);
   add_filter(app, result.filter_path);
 
   try {
@@ -252,6 +287,7 @@ command_line parse_command_line(int count, char** arguments) {
     return result;
   }
   result.record.watch.prints = false;
+  result.stats_format = *parse_format(stats_format).result;
   if (app.got_subcommand("watch")
           ? !take_values(result.watch, watch, "10s")
           : app.got_subcommand("record") && !take_values(result.record.watch, record, "forever")) {

@@ -30,6 +30,8 @@ struct watch_options {
   bool back_pressure = true;  // then: and wait for the reader
   synthetic_choices synthetic;
   std::optional<moment> from, to;  // of a recording
+  image_choices image;
+  std::string memory_path;         // of the simulated machine's memory; empty: nobody keeps it
   bool prints = true;              // events, to stdout
 };
 
@@ -46,6 +48,8 @@ struct command_line {
   record_options record;
   std::string stats_path;
   std::string filter_path;  // to be checked
+  output_format stats_format = output_format::text;
+  image_choices stats_image;
   int exit_code = exit_ok;  // where there is nothing to run
 };
 

@@ -11,6 +11,8 @@
 #include "consumers/tool/command_line.h"
 #include "consumers/tool/file_session.h"
 #include "consumers/tool/filter_option.h"
+#include "consumers/tool/image_session.h"
+#include "consumers/tool/image_stats.h"
 #include "consumers/tool/live_session.h"
 #include "consumers/tool/record.h"
 #include "consumers/tool/replay_session.h"
@@ -39,12 +41,15 @@ std::unique_ptr<session> make_session(const watch_options& options) {
     case source_kind::replay: return std::make_unique<replay_session>(options);
     case source_kind::file:
       return std::make_unique<file_session>(options);
+    case source_kind::image: return std::make_unique<image_session>(options);
   }
   return std::make_unique<live_session>(options);
 }
 
 int run(const command_line& parsed) {
-  if (parsed.run == command_line::command::stats) return stats(parsed.stats_path);
+  if (parsed.run == command_line::command::stats) {
+    return is_recording(parsed.stats_path) ? stats(parsed) : image_stats(parsed);
+  }
   if (parsed.run == command_line::command::check_filter) return check_filter(parsed.filter_path);
   const bool records = parsed.run == command_line::command::record;
   const watch_options& options = records ? parsed.record.watch : parsed.watch;

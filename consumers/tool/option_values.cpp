@@ -93,13 +93,13 @@ parsed<std::vector<std::string>> parse_types(std::string_view text) {
 parsed<source_choice> parse_source(std::string_view text) {
   if (text == "live") return {source_choice{source_kind::live, {}}, {}};
   if (text == "synthetic") return {source_choice{source_kind::synthetic, {}}, {}};
-  for (const auto& [prefix, kind] : {std::pair<std::string_view, source_kind>{"file:", source_kind::file}, {"replay:", source_kind::replay}}) {
+  for (const auto& [prefix, kind] : {std::pair<std::string_view, source_kind>{"file:", source_kind::file}, {"replay:", source_kind::replay}, {"image:", source_kind::image}}) {
     if (text.substr(0, prefix.size()) != prefix) continue;
     const std::string path(text.substr(prefix.size()));
     if (path.empty()) return {{}, fmt::format("'{}' names no file", text)};
     return {source_choice{kind, path}, {}};
   }
-  return {{}, fmt::format("'{}' is not a source: live, synthetic, replay:FILE, file:FILE", text)};
+  return {{}, fmt::format("'{}' is not a source: live, synthetic, replay:FILE, file:FILE, image:FILE", text)};
 }
 
 parsed<double> parse_speed(std::string_view text) {

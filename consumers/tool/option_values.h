@@ -31,12 +31,18 @@ parsed<uint32_t> parse_ring_size(std::string_view text);
 parsed<std::vector<std::string>> parse_types(std::string_view text);
 
 // "live", "file:PATH", ...
-enum class source_kind { live, synthetic, replay, file };
+enum class source_kind { live, synthetic, replay, file, image };
 struct source_choice {
   source_kind kind = source_kind::live;
-  std::string path;  // of a replay or a file
+  std::string path;  // of a replay, a file or an image
 };
 parsed<source_choice> parse_source(std::string_view text);
+
+// What is read of an image.
+struct image_choices {
+  bool unread_only = false;      // only what no reader had taken
+  std::optional<uint64_t> boot;  // of which boot; the newest if not given
+};
 
 // "strict": none. "bounded:5ms": how long the stream waits for a record, in whole milliseconds.
 struct order_choice {

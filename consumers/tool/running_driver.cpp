@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "producers/registry_producer.h"
 
@@ -31,8 +32,18 @@ std::string_view name_of(protocol::registration how) {
   return "unknown";
 }
 
-sim::machine_options machine_options_of(const watch_options& options) {
+std::unique_ptr<sim::memory_file> make_memory(const std::string& path) {
+  if (path.empty()) return nullptr;
+  try {
+    return std::make_unique<sim::memory_file>(path);
+  } catch (const std::system_error& error) {
+    throw source_error(error.what());
+  }
+}
+
+sim::machine_options machine_options_of(const watch_options& options, sim::memory_file* memory_file) {
   sim::machine_options machine;
+  machine.memory = memory_file;
   machine.processors = options.cpus != 0 ? options.cpus : host_processors();
   machine.service_parameters = {{u"sluice", u"RingBytes", options.ring_bytes},
                                 {u"sluice", u"RegistryOperations", registry_operations_all}};
@@ -45,7 +56,7 @@ sim::machine_options machine_options_of(const watch_options& options) {
 }  // namespace
 
 running_driver::running_driver(const watch_options& options, PDRIVER_INITIALIZE entry)
-    : machine_(machine_options_of(options)) {
+    : memory_(make_memory(options.memory_path)), machine_(machine_options_of(options, memory_.get())) {
   const NTSTATUS status = machine_.load_driver(driver_name, entry);
   if (!NT_SUCCESS(status)) {
     throw source_error(

@@ -8,6 +8,7 @@
 #include "consumers/tool/session.h"
 #include "kernel_port/driver/protocol.h"
 #include "kernel_port/sim/machine.h"
+#include "kernel_port/sim/memory_file.h"
 
 namespace sluice::tool {
 
@@ -28,6 +29,7 @@ class running_driver {
   raised_callbacks raised() const;
 
  private:
+  std::unique_ptr<sim::memory_file> memory_;  // outlives the machine
   sim::machine machine_;
 };
 

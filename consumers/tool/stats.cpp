@@ -2,63 +2,20 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <map>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <vector>
 
 #include "consumers/event_stream.h"
 #include "consumers/recording/file_source.h"
 #include "consumers/stream_clock.h"
 #include "consumers/tool/command_line.h"
 #include "consumers/tool/progress.h"
+#include "consumers/tool/tally.h"
 
 namespace sluice::tool {
 namespace {
-
-constexpr uint64_t second = 10'000'000;  // 100 ns units
-
-// What passes by, counted by type, CPU and second.
-class tally {
- public:
-  void add(const decoded_event& event, const stream_clock& clock) {
-    ++by_type_[event.type];
-    ++by_cpu_[event.identity.cpu];
-    const std::optional<uint64_t> utc = clock.utc(event.time);
-    if (!utc) return;
-    first_ = first_ ? std::min(*first_, *utc) : *utc;
-    last_ = last_ ? std::max(*last_, *utc) : *utc;
-    if (*utc / second != second_) {
-      second_ = *utc / second;
-      in_second_ = 0;
-    }
-    if (++in_second_ > busiest_) {
-      busiest_ = in_second_;
-      busiest_second_ = second_;
-    }
-  }
-
-  void print(const decoder& names) const {
-    if (first_) {
-      const uint64_t span = *last_ - *first_;
-      fmt::print("time: {} to {} ({:.3f} s)\n", iso8601(*first_), iso8601(*last_),
-                 static_cast<double>(span) / second);
-      uint64_t records = 0;
-      for (const auto& [cpu, count] : by_cpu_) records += count;
-      fmt::print("rate: {:.1f} records/s; busiest second: {} records, at {}\n",
-                 static_cast<double>(records) * second / static_cast<double>(std::max<uint64_t>(span, 1)),
-                 busiest_, iso8601(busiest_second_ * second));
-    }
-    fmt::print("{:<24}{:>12}\n", "type", "records");
-    for (const auto& [type, count] : by_type_) fmt::print("{:<24}{:>12}\n", names.name_of(type), count);
-    fmt::print("{:<24}{:>12}\n", "cpu", "records");
-    for (const auto& [cpu, count] : by_cpu_) fmt::print("{:<24}{:>12}\n", cpu, count);
-  }
-
- private:
-  std::map<uint16_t, uint64_t> by_type_;
-  std::map<uint16_t, uint64_t> by_cpu_;
-  std::optional<uint64_t> first_, last_;
-  uint64_t second_ = 0, in_second_ = 0, busiest_ = 0, busiest_second_ = 0;
-};
 
 const char* name_of(recording::end_reason reason) {
   switch (reason) {
@@ -74,7 +31,18 @@ const char* name_of(recording::end_reason reason) {
 
 }  // namespace
 
-int stats(const std::string& path) {
+bool is_recording(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  char magic[sizeof recording::header_magic] = {};
+  if (!file || !file.read(magic, sizeof magic)) return false;
+  return std::memcmp(magic, recording::header_magic, sizeof magic) == 0;
+}
+
+int stats(const command_line& asked) {
+  const std::string& path = asked.stats_path;
+  if (asked.stats_format != output_format::text || asked.stats_image.boot || asked.stats_image.unread_only) {
+    throw source_error(path + ": --format jsonl, --boot and --unread are for images; this is a recording");
+  }
   recording::file_source source(path);
   const recording::recording_reader& reader = source.reader();
   const protocol::capabilities about = source.capabilities();

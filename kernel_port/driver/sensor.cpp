@@ -53,11 +53,13 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   options_ = options;
   if (options.main_geometry().max_record > max_record_bytes_limit) return STATUS_INVALID_PARAMETER;
   LARGE_INTEGER boot;
-  const uint64_t counter = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart);
   KeQuerySystemTime(&boot);
-  const uint64_t utc = static_cast<uint64_t>(boot.QuadPart);
-  const channel_options rings{options.main_geometry(), options.spare_geometry(), utc, critical_types,
-                              options.ring_bytes / 4,  0,                        counter, utc};
+  LARGE_INTEGER utc = boot;  // of the anchor: as fine as this kernel has it
+  const uint64_t counter = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart);
+  if (functions_.KeQuerySystemTimePrecise != nullptr) functions_.KeQuerySystemTimePrecise(&utc);
+  const channel_options rings{options.main_geometry(), options.spare_geometry(), static_cast<uint64_t>(boot.QuadPart),
+                              critical_types,          options.ring_bytes / 4,   0,
+                              counter,                 static_cast<uint64_t>(utc.QuadPart)};
   NTSTATUS status = channel_.create(functions_, rings);
   if (!NT_SUCCESS(status)) return status;
   status = own_types_.start(channel_, functions_);

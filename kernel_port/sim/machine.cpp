@@ -30,7 +30,7 @@ machine::implementation& the_machine() {
   return *found;
 }
 
-machine::implementation::implementation(const machine_options& given) : options(given) {
+machine::implementation::implementation(const machine_options& given) : options(given), pool(given.memory) {
   if (options.processors < 1 || options.processors > 256) misuse("a machine has 1 to 256 processors");
   if (options.processors_per_group < 1 || options.processors_per_group > 64) {
     misuse("a processor group has 1 to 64 processors");

@@ -34,6 +34,8 @@ struct service_parameter {
   uint32_t value;
 };
 
+class memory_file;  // kernel_port/sim/memory_file.h
+
 struct machine_options {
   uint32_t processors = 2;             // 1..256, whatever the host has
   uint32_t processors_per_group = 64;  // at most 64, as on Windows
@@ -42,6 +44,8 @@ struct machine_options {
   bool check_paged_access = true;  // paged memory touched at DISPATCH_LEVEL is a bug check
   bool integrity_checked_images = true;  // drivers are taken as linked with FORCE_INTEGRITY
   std::vector<service_parameter> service_parameters = {};
+  // Where non-paged blocks of a page or more are kept; outlives the machine. Null: on the host's heap.
+  memory_file* memory = nullptr;
 };
 
 class machine {

@@ -7,6 +7,7 @@
 
 #include "kernel_port/sim/check.h"
 #include "kernel_port/sim/implementation.h"
+#include "kernel_port/sim/memory_file.h"
 #include "kernel_port/sim/paged_memory.h"
 #include "kernel_port/sim/sanitizers.h"
 
@@ -27,13 +28,6 @@ std::string text_of(uint32_t tag) {
   return text;
 }
 
-void* host_allocate(bool paged, size_t size) {
-  if (paged) return allocate_paged(size + guard_size);
-  void* memory = nullptr;
-  const size_t alignment = size >= PAGE_SIZE ? PAGE_SIZE : MEMORY_ALLOCATION_ALIGNMENT;
-  return posix_memalign(&memory, alignment, size + guard_size) == 0 ? memory : nullptr;
-}
-
 void bring_in_if(bool paged) {
   if (paged) bring_in_paged_memory(self());
 }
@@ -46,6 +40,14 @@ bool all_bytes_are(const unsigned char* memory, size_t length, unsigned char val
 }
 
 }  // namespace
+
+void* pool_table::host_allocate(bool paged, size_t size) {
+  if (paged) return allocate_paged(size + guard_size);
+  if (file_ != nullptr && size >= PAGE_SIZE) return file_->allocate(size + guard_size);
+  void* memory = nullptr;
+  const size_t alignment = size >= PAGE_SIZE ? PAGE_SIZE : MEMORY_ALLOCATION_ALIGNMENT;
+  return posix_memalign(&memory, alignment, size + guard_size) == 0 ? memory : nullptr;
+}
 
 void pool_table::drain() {
   for (void* memory : quarantine_) release(memory, freed_.at(memory));
@@ -159,7 +161,7 @@ void pool_table::release(void* memory, const pool_block& block) {
   }
   if (block.paged) {
     free_paged(memory);
-  } else {
+  } else if (file_ == nullptr || !file_->free(memory)) {
     ::free(memory);
   }
 }

@@ -9,8 +9,11 @@
 
 namespace sluice::sim {
 
+class memory_file;
+
 class pool_table {
  public:
+  explicit pool_table(memory_file* file) : file_(file) {}
   ~pool_table() = default;
   void drain();  // the quarantine: at the end of the machine
 
@@ -33,9 +36,11 @@ class pool_table {
     driver_record* driver;
     void* caller;
   };
+  void* host_allocate(bool paged, size_t size);
   void retire(void* memory, const pool_block& block);
   void release(void* memory, const pool_block& block);
 
+  memory_file* const file_;  // where non-paged blocks of a page or more are; may be null
   internal_mutex mutex_;
   std::unordered_map<void*, pool_block> live_;
   std::unordered_map<void*, pool_block> freed_;

@@ -1,0 +1,241 @@
+#include "consumers/image/frozen_ring.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "producers/events.h"
+
+namespace sluice::image {
+namespace {
+
+// A place from which fewer records follow one another is not taken for the ring's own, unless they end where it ends.
+constexpr uint8_t enough_records = 8;
+constexpr uint8_t to_the_end = 255;  // from here the records follow one another to where the ring ends
+// The merge waits for what may still come before a time; nothing comes any more, but no time may be later than that.
+constexpr uint64_t latest_time = ~uint64_t{0} - 2;
+
+}  // namespace
+
+void frozen_ring::unmap::operator()(void* memory) const { ::munmap(memory, bytes); }
+
+frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, const ring_choice& choice) {
+  const region_header& header = found.header;
+  void* const copy = ::mmap(nullptr, header.region_bytes, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (copy == MAP_FAILED) {
+    throw image_error(fmt::format("no memory for the ring of cpu {}, lane {}: {} bytes", header.cpu, header.lane,
+                                  header.region_bytes));
+  }
+  memory_ = std::unique_ptr<void, unmap>(copy, unmap{header.region_bytes});
+  report_.cpu = header.cpu;
+  report_.lane = header.lane;
+  report_.address = found.address;
+  report_.capacity = header.capacity;
+  view_.producer = static_cast<producer_page<native_seam>*>(copy);
+  view_.consumer = reinterpret_cast<consumer_page<native_seam>*>(static_cast<uint8_t*>(copy) + header.consumer_offset);
+  view_.data = native_seam::memory(static_cast<uint8_t*>(copy) + header.data_offset);
+  view_.geometry = {header.capacity, header.max_record, header.critical_bytes};
+  view_.start_position = header.start_position;
+  view_.cpu = header.cpu;
+  view_.lane = header.lane;
+  copy_piece(memory, found.address, 0, header.data_offset);
+  copy_piece(memory, found.address, header.consumer_offset, header.region_bytes);
+  choose_begin(choice);
+  copy_data(memory, found.address);
+  walk();
+}
+
+region_view<native_seam> frozen_ring::view() const {
+  region_view<native_seam> view = view_;
+  view.start_position = static_cast<uint32_t>(report_.begin);
+  return view;
+}
+
+void frozen_ring::copy_piece(const image_memory& memory, uint64_t address, uint64_t begin, uint64_t end) {
+  std::vector<byte_range> missing;
+  memory.read(address + begin, {static_cast<uint8_t*>(memory_.get()) + begin, end - begin}, &missing);
+  for (const byte_range& range : missing) missing_.push_back({range.begin - address, range.end - address});
+  std::sort(missing_.begin(), missing_.end(), [](const byte_range& a, const byte_range& b) { return a.begin < b.begin; });
+}
+
+// What the walk looks at, and no more: a ring that was hardly used costs little, however large it is.
+void frozen_ring::copy_data(const image_memory& memory, uint64_t address) {
+  const uint64_t data = region_data_offset();
+  const uint64_t capacity = view_.geometry.capacity, all = capacity + view_.geometry.max_record;
+  const uint64_t begin = offset_of(report_.begin), used = report_.published - report_.begin;
+  if (used == 0) return;
+  if (begin + used <= capacity) {
+    copy_piece(memory, address, data + begin, data + begin + used);
+    return;
+  }
+  // A record that begins before the capacity's end runs into the apron; the next one begins where the ring begins.
+  const uint64_t wrapped = std::min(begin, begin + used - capacity);
+  copy_piece(memory, address, data, data + wrapped);
+  copy_piece(memory, address, data + begin, data + all);
+}
+
+// Positions are 32 bits, and bounded by the capacity; what contradicts that is not followed.
+void frozen_ring::choose_begin(const ring_choice& choice) {
+  const uint32_t capacity = view_.geometry.capacity;
+  uint32_t published = view_.producer->published.load(memory_order::relaxed);
+  const uint32_t consumed_untrusted = view_.consumer->consumed.load(memory_order::relaxed);
+  if (is_missing(0, region_page)) {
+    report_.faults.push_back("the page that says where the ring ends is not in the image");
+    report_.begin = report_.consumed = report_.published = view_.start_position;
+    return;
+  }
+  if (published % record_alignment != 0) {
+    report_.faults.push_back(fmt::format("published position {} is not one of a record", published));
+    published -= published % record_alignment;
+  }
+  const uint64_t consumer_at = region_consumer_offset(view_.geometry);
+  const bool consumer_is_here = !is_missing(consumer_at, consumer_at + region_page);
+  uint32_t begin = consumed_untrusted;
+  if (!consumer_is_here || published - begin > capacity || begin % record_alignment != 0) {
+    report_.faults.push_back(
+        consumer_is_here
+            ? fmt::format("consumed position {} contradicts the published one, {}", consumed_untrusted, published)
+            : std::string("the page that says what was consumed is not in the image"));
+    // Then everything that can be found. A ring that was never full begins where its life began.
+    begin = published - view_.start_position <= capacity ? view_.start_position : published - capacity;
+  }
+  (void)choice;
+  report_.begin = begin;
+  report_.consumed = begin;
+  report_.published = report_.begin + static_cast<uint32_t>(published - begin);
+}
+
+bool frozen_ring::is_missing(uint64_t begin, uint64_t end) const {
+  const auto range = std::upper_bound(missing_.begin(), missing_.end(), begin,
+                                      [](uint64_t at, const byte_range& r) { return at < r.end; });
+  return range != missing_.end() && range->begin < end;
+}
+
+frozen_ring::header_check frozen_ring::check_at(uint64_t position) const {
+  header_check result;
+  record_header& header = result.header;
+  const uint32_t offset = offset_of(position);
+  const uint64_t in_region = region_data_offset() + offset;
+  std::memcpy(&header, view_.data.bytes(offset), sizeof header);
+  const uint32_t length = length_of(header.state_and_length);
+  const record_state state = state_of(header.state_and_length);
+  if (!missing_.empty() && is_missing(in_region, in_region + sizeof header)) {
+    result.reason = "the image lacks these bytes";
+  } else if (state == record_state::none || state > record_state::discarded) {
+    result.reason = "no record begins here";
+  } else if (length < record_header_size || length > view_.geometry.max_record) {
+    result.reason = "a record of an impossible length";
+  } else if (record_stride(length) > report_.published - position) {
+    result.reason = "a record that goes past the end of the ring";
+  } else if (header.type == record_type_invalid || header.type >= max_record_types) {
+    result.reason = "a record of no type";
+  } else if (state != record_state::reserved && time_of(header) > latest_time) {
+    result.reason = "a record from after the end of time";
+  } else if (!missing_.empty() && is_missing(in_region, in_region + length)) {
+    result.reason = "the image lacks a part of this record";
+  }
+  return result;
+}
+
+void frozen_ring::walk() {
+  uint64_t position = report_.begin;
+  while (position != report_.published) {
+    const header_check at = check_at(position);
+    if (at.reason == nullptr) {
+      note(position, at.header);
+      position += record_stride(length_of(at.header.state_and_length));
+      continue;
+    }
+    const uint64_t next = find_next(position);
+    report_.damage.push_back({position, next - position, at.reason});
+    if (next == report_.published) break;
+    fill(position, next);
+    position = next;
+  }
+  view_.producer->published.store(static_cast<uint32_t>(position), memory_order::relaxed);  // of the copy
+}
+
+void frozen_ring::note(uint64_t position, const record_header& header) {
+  const record_state state = state_of(header.state_and_length);
+  const uint32_t length = length_of(header.state_and_length);
+  if (state == record_state::reserved || state == record_state::stamped) {
+    open_reservation open{position, state, state == record_state::stamped ? time_of(header) : 0, header.type, length, {}, {}};
+    // The context was written before the record was published, and is not written again (channel::reserve_event).
+    if (header.type >= first_event_type && header.type < first_own_type &&
+        length >= record_header_size + sizeof(event_context)) {
+      event_context context;
+      std::memcpy(&context, view_.data.bytes(offset_of(position) + record_header_size), sizeof context);
+      open.pid = context.pid;
+      open.tid = context.tid;
+    }
+    if (state == record_state::stamped) last_time_ = std::max(last_time_, open.time);
+    report_.open.push_back(open);
+    close(position, length);
+    return;
+  }
+  const uint64_t time = time_of(header);
+  if (state == record_state::discarded) {
+    ++report_.discarded;
+    last_time_ = std::max(last_time_, time);
+    return;
+  }
+  if (report_.complete++ == 0) report_.first_time = time;
+  if (time < last_time_) ++report_.out_of_order;
+  last_time_ = std::max(last_time_, time);
+  report_.last_time = last_time_;
+  report_.complete_bytes += record_stride(length);
+  report_.longest = std::max(report_.longest, length);
+  if (position - report_.begin < report_.consumed - report_.begin) ++report_.taken;
+}
+
+// In the copy: passed over by the ring reader.
+void frozen_ring::close(uint64_t position, uint32_t length) {
+  const record_header closed{make_state_and_length(record_state::discarded, length), record_type_overdue, 0, 0,
+                             static_cast<uint32_t>(last_time_), static_cast<uint32_t>(last_time_ >> 32)};
+  std::memcpy(view_.data.bytes(offset_of(position)), &closed, sizeof closed);
+}
+
+void frozen_ring::fill(uint64_t position, uint64_t end) {
+  while (position != end) {
+    uint64_t piece = std::min<uint64_t>(end - position, view_.geometry.max_record);
+    if (end - position - piece == record_alignment) piece -= record_alignment;  // the last one needs a header, too
+    close(position, static_cast<uint32_t>(piece));
+    position += piece;
+  }
+}
+
+// The next place from which the ring's records follow one another, at least a header behind `position`.
+uint64_t frozen_ring::find_next(uint64_t position) {
+  if (runs_.empty()) look_ahead();
+  for (uint64_t at = position + record_header_size; at < report_.published; at += record_alignment) {
+    if (runs_[(at - report_.begin) / record_alignment] < enough_records) continue;
+    const header_check found = check_at(at);
+    if (state_of(found.header.state_and_length) == record_state::reserved || time_of(found.header) >= last_time_) return at;
+  }
+  return report_.published;
+}
+
+// From the end to the beginning, once: how many records follow one another from each place.
+void frozen_ring::look_ahead() {
+  const uint64_t places = (report_.published - report_.begin) / record_alignment;
+  runs_.assign(places + 1, 0);
+  runs_[places] = to_the_end;
+  for (uint64_t place = places; place-- != 0;) {
+    const uint64_t position = report_.begin + place * record_alignment;
+    const header_check at = check_at(position);
+    if (at.reason != nullptr) continue;
+    const uint64_t next = position + record_stride(length_of(at.header.state_and_length));
+    const uint8_t following = runs_[(next - report_.begin) / record_alignment];
+    if (next != report_.published && following != 0 && state_of(at.header.state_and_length) != record_state::reserved) {
+      record_header behind;
+      std::memcpy(&behind, view_.data.bytes(offset_of(next)), sizeof behind);
+      if (state_of(behind.state_and_length) != record_state::reserved && time_of(behind) < time_of(at.header)) continue;
+    }
+    runs_[place] = following == to_the_end ? to_the_end : std::min<uint8_t>(static_cast<uint8_t>(following + 1), to_the_end - 1);
+  }
+}
+
+}  // namespace sluice::image

@@ -1,0 +1,121 @@
+// One ring of an image: copied out of it, walked record by record, and made whole, so that the ring reader and the merge
+// that read living rings read it too.
+//
+//        oldest                   consumed                       published
+//           |                        |                               |
+//   --------+------------------------+-------------------------------+--------
+//           | taken by a reader,     | not taken yet: complete, open |
+//           | still there            | and discarded records         |
+//
+// Nothing of it is trusted. A record counts only if its header holds, if it ends where the next begins or the ring ends, and if
+// the image has all of its bytes. Where the chain breaks, the walk goes on at the next place from which it holds again: a run
+// of records with rising times, or one that ends exactly where the ring does. What lies between is damaged, with its
+// place and reason.
+//
+// In the copy an open record becomes a discarded one, and so does what is damaged. One thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "consumers/image/region_finder.h"
+#include "pipeline/ring_reader.h"
+
+namespace sluice::image {
+
+// A record that was reserved or stamped, and never closed.
+struct open_reservation {
+  uint64_t position = 0;
+  record_state state{};  // reserved: it had no time yet
+  uint64_t time = 0;
+  uint16_t type = 0;
+  uint32_t length = 0;
+  std::optional<uint32_t> pid, tid;  // who holds it, where its type tells
+};
+
+struct damaged_range {
+  uint64_t position = 0;
+  uint64_t bytes = 0;
+  std::string reason;
+};
+
+struct ring_report {
+  uint16_t cpu = 0;
+  uint8_t lane = 0;
+  uint64_t address = 0;  // in the image
+  uint32_t capacity = 0;
+  uint64_t begin = 0;      // where the walk begins
+  uint64_t consumed = 0;   // what is before was taken by a reader
+  uint64_t published = 0;  // where the ring ends
+  uint64_t complete = 0;        // records that can be read
+  uint64_t complete_bytes = 0;
+  uint64_t taken = 0;           // of them: before `consumed`
+  uint64_t discarded = 0;
+  uint64_t out_of_order = 0;    // complete, and older than one before them
+  uint64_t first_time = 0, last_time = 0;
+  uint32_t longest = 0;         // record, bytes
+  std::vector<open_reservation> open;
+  std::vector<damaged_range> damage;
+  std::vector<std::string> faults;  // what contradicts itself besides
+
+  uint64_t damaged_bytes() const {
+    uint64_t sum = 0;
+    for (const damaged_range& range : damage) sum += range.bytes;
+    return sum;
+  }
+  bool untouched() const { return begin == published && faults.empty(); }
+};
+
+struct ring_choice {
+  bool unread_only = false;  // from `consumed` on
+};
+
+class frozen_ring {
+ public:
+  // Throws image_error if there is no memory for it.
+  frozen_ring(const image_memory& memory, const found_region& found, const ring_choice& choice);
+
+  const ring_report& report() const { return report_; }
+  // The copy: whole, from report().begin on. Valid as long as this object.
+  region_view<native_seam> view() const;
+  loss_figures<native_seam>& loss() const { return view_.producer->loss; }
+  bool loss_figures_are_here() const { return !is_missing(0, region_page); }
+
+ private:
+  struct header_check {
+    const char* reason = nullptr;  // null: it holds
+    record_header header{};
+  };
+
+  void load(const image_memory& memory, uint64_t address);
+  void copy_data(const image_memory& memory, uint64_t address);
+  void copy_piece(const image_memory& memory, uint64_t address, uint64_t begin, uint64_t end);
+  void choose_begin(const ring_choice& choice);
+  void walk();
+  header_check check_at(uint64_t position) const;
+  void note(uint64_t position, const record_header& header);
+  void close(uint64_t position, uint32_t length);
+  void fill(uint64_t position, uint64_t end);
+  uint64_t find_next(uint64_t position);
+  void look_ahead();
+  bool is_missing(uint64_t begin, uint64_t end) const;
+  uint32_t offset_of(uint64_t position) const {
+    return static_cast<uint32_t>(position) & (view_.geometry.capacity - 1);
+  }
+
+  struct unmap {
+    size_t bytes;
+    void operator()(void* memory) const;
+  };
+  std::unique_ptr<void, unmap> memory_;
+  region_view<native_seam> view_;
+  ring_report report_;
+  std::vector<byte_range> missing_;    // of the region, offsets, by rising begin
+  std::vector<uint8_t> runs_;          // of 8 bytes each: how many records follow one another from here
+  uint64_t last_time_ = 0;
+};
+
+}  // namespace sluice::image
