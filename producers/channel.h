@@ -105,12 +105,20 @@ class channel {
   }
   void set_types(uint64_t types) {
     const spin_lock_scope lock(types_lock_);
-    store_types(types);
+    wanted_types_ = types;
+    store_types(wanted_types_ & allowed_types_);
   }
   // One more type, whatever else is on.
   void switch_on(uint16_t type) {
     const spin_lock_scope lock(types_lock_);
-    store_types(types() | uint64_t{1} << type);
+    wanted_types_ |= uint64_t{1} << type;
+    store_types(wanted_types_ & allowed_types_);
+  }
+  // Whatever is switched on, no type but these is on until this is called again.
+  void allow_types(uint64_t types) {
+    const spin_lock_scope lock(types_lock_);
+    allowed_types_ = types;
+    store_types(wanted_types_ & allowed_types_);
   }
   uint64_t types() const {
     return static_cast<uint64_t>(types_[1].load(memory_order::relaxed)) << 32 | types_[0].load(memory_order::relaxed);
@@ -160,6 +168,8 @@ class channel {
   wake_line<native_seam> wake_;
   atomic_word types_[2];  // one bit a type
   KSPIN_LOCK types_lock_{};
+  uint64_t wanted_types_ = 0;
+  uint64_t allowed_types_ = ~uint64_t{0};
   KEVENT* signal_ = nullptr;
   nonpaged_array<kernel_rings> rings_;
   nonpaged_array<region_view<native_seam>> views_;

@@ -45,6 +45,7 @@ frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, 
   copy_piece(memory, found.address, header.consumer_offset, header.region_bytes);
   choose_begin(choice);
   copy_data(memory, found.address);
+  if (!choice.unread_only) find_taken();
   walk();
 }
 
@@ -77,7 +78,8 @@ void frozen_ring::copy_data(const image_memory& memory, uint64_t address) {
   copy_piece(memory, address, data + begin, data + all);
 }
 
-// Positions are 32 bits, and bounded by the capacity; what contradicts that is not followed.
+// Positions are 32 bits, and bounded by the capacity; what contradicts that is not followed. Before find_taken(), `begin` is how far
+// back anything can be.
 void frozen_ring::choose_begin(const ring_choice& choice) {
   const uint32_t capacity = view_.geometry.capacity;
   uint32_t published = view_.producer->published.load(memory_order::relaxed);
@@ -101,11 +103,45 @@ void frozen_ring::choose_begin(const ring_choice& choice) {
             : std::string("the page that says what was consumed is not in the image"));
     // Then everything that can be found. A ring that was never full begins where its life began.
     begin = published - view_.start_position <= capacity ? view_.start_position : published - capacity;
+    report_.begin = report_.consumed = begin;
+    report_.published = report_.begin + static_cast<uint32_t>(published - begin);
+    return;
   }
-  (void)choice;
-  report_.begin = begin;
-  report_.consumed = begin;
-  report_.published = report_.begin + static_cast<uint32_t>(published - begin);
+  const uint32_t unread = published - begin;
+  const uint32_t back = choice.unread_only ? 0 : bytes_behind(published, begin);
+  report_.begin = begin - back;
+  report_.consumed = report_.begin + back;
+  report_.published = report_.consumed + unread;
+}
+
+// How far behind `consumed` there can be whole records: to the beginning of the ring's life, or to where the producer may have
+// written the next records, not published yet, over the oldest ones.
+uint32_t frozen_ring::bytes_behind(uint32_t published, uint32_t consumed) const {
+  const uint32_t used = published - consumed;
+  if (published - view_.start_position <= view_.geometry.capacity) return published - view_.start_position - used;
+  const uint32_t touched = view_.geometry.max_record + max_loss_record;
+  const uint32_t left = view_.geometry.capacity - used;
+  return left > touched ? left - touched : 0;
+}
+
+// What a reader has taken is closed, and stays until it is written over: the longest run of such records, with rising times, that
+// ends exactly where the reader stood.
+void frozen_ring::find_taken() {
+  const uint64_t places = (report_.consumed - report_.begin) / record_alignment;
+  std::vector<bool> leads_there(places + 1);
+  leads_there[places] = true;
+  uint64_t first = places;
+  for (uint64_t place = places; place-- != 0;) {
+    const uint64_t position = report_.begin + place * record_alignment;
+    const header_check at = check_at(position);
+    if (at.reason != nullptr || !is_closed(state_of(at.header.state_and_length))) continue;
+    const uint64_t next = place + record_stride(length_of(at.header.state_and_length)) / record_alignment;
+    if (next > places || !leads_there[next]) continue;
+    if (next != places && time_of(at.header) > time_of(header_at(report_.begin + next * record_alignment))) continue;
+    leads_there[place] = true;
+    first = place;
+  }
+  report_.begin += first * record_alignment;
 }
 
 bool frozen_ring::is_missing(uint64_t begin, uint64_t end) const {
@@ -114,12 +150,16 @@ bool frozen_ring::is_missing(uint64_t begin, uint64_t end) const {
   return range != missing_.end() && range->begin < end;
 }
 
+record_header frozen_ring::header_at(uint64_t position) const {
+  record_header header;
+  std::memcpy(&header, view_.data.bytes(offset_of(position)), sizeof header);
+  return header;
+}
+
 frozen_ring::header_check frozen_ring::check_at(uint64_t position) const {
   header_check result;
-  record_header& header = result.header;
-  const uint32_t offset = offset_of(position);
-  const uint64_t in_region = region_data_offset() + offset;
-  std::memcpy(&header, view_.data.bytes(offset), sizeof header);
+  const record_header& header = result.header = header_at(position);
+  const uint64_t in_region = region_data_offset() + offset_of(position);
   const uint32_t length = length_of(header.state_and_length);
   const record_state state = state_of(header.state_and_length);
   if (!missing_.empty() && is_missing(in_region, in_region + sizeof header)) {
@@ -230,8 +270,7 @@ void frozen_ring::look_ahead() {
     const uint64_t next = position + record_stride(length_of(at.header.state_and_length));
     const uint8_t following = runs_[(next - report_.begin) / record_alignment];
     if (next != report_.published && following != 0 && state_of(at.header.state_and_length) != record_state::reserved) {
-      record_header behind;
-      std::memcpy(&behind, view_.data.bytes(offset_of(next)), sizeof behind);
+      const record_header behind = header_at(next);
       if (state_of(behind.state_and_length) != record_state::reserved && time_of(behind) < time_of(at.header)) continue;
     }
     runs_[place] = following == to_the_end ? to_the_end : std::min<uint8_t>(static_cast<uint8_t>(following + 1), to_the_end - 1);

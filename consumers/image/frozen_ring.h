@@ -7,6 +7,8 @@
 //           | taken by a reader,     | not taken yet: complete, open |
 //           | still there            | and discarded records         |
 //
+// What a reader has taken is given, too, as far as it is still there: nobody knows whether the reader lived long enough to use it.
+//
 // Nothing of it is trusted. A record counts only if its header holds, if it ends where the next begins or the ring ends, and if
 // the image has all of its bytes. Where the chain breaks, the walk goes on at the next place from which it holds again: a run
 // of records with rising times, or one that ends exactly where the ring does. What lies between is damaged, with its
@@ -47,7 +49,7 @@ struct ring_report {
   uint8_t lane = 0;
   uint64_t address = 0;  // in the image
   uint32_t capacity = 0;
-  uint64_t begin = 0;      // where the walk begins
+  uint64_t begin = 0;      // the oldest record that is still there
   uint64_t consumed = 0;   // what is before was taken by a reader
   uint64_t published = 0;  // where the ring ends
   uint64_t complete = 0;        // records that can be read
@@ -94,7 +96,10 @@ class frozen_ring {
   void copy_data(const image_memory& memory, uint64_t address);
   void copy_piece(const image_memory& memory, uint64_t address, uint64_t begin, uint64_t end);
   void choose_begin(const ring_choice& choice);
+  uint32_t bytes_behind(uint32_t published, uint32_t consumed) const;
+  void find_taken();
   void walk();
+  record_header header_at(uint64_t position) const;
   header_check check_at(uint64_t position) const;
   void note(uint64_t position, const record_header& header);
   void close(uint64_t position, uint32_t length);

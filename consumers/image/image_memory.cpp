@@ -161,6 +161,13 @@ void image_memory::read(uint64_t address, std::span<uint8_t> to, std::vector<byt
   leave_out(end);
 }
 
+uint64_t image_memory::skip_hole(const segment& piece, uint64_t address) const {
+  const uint64_t offset = piece.offset + (address - piece.address);
+  const off_t data = ::lseek(descriptor_, static_cast<off_t>(offset), SEEK_DATA);
+  if (data < 0) return errno == ENXIO ? piece.address + piece.bytes : address;  // nothing but a hole; or nobody knows
+  return std::min(address + (static_cast<uint64_t>(data) - offset), piece.address + piece.bytes);
+}
+
 std::string image_memory::guess() const {
   uint8_t first[8] = {};
   (void)read_file(0, first);

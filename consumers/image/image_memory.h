@@ -49,6 +49,9 @@ class image_memory {
   // Reads what there is of the memory at `address`; what is missing becomes zero and, unless `missing` is null, is appended
   // there (addresses, in order).
   void read(uint64_t address, std::span<uint8_t> to, std::vector<byte_range>* missing = nullptr) const;
+  // The first address from `address` on, within the piece, that the file does not leave as a hole; the piece's end if there is
+  // none. Holes are zeros: cores of large address spaces consist of them.
+  uint64_t skip_hole(const segment& piece, uint64_t address) const;
   // What is wrong with the file itself: cut, segments that contradict each other.
   const std::vector<std::string>& faults() const { return faults_; }
   // What this file looks like if no rings are found in it: "compressed (zstd)", or empty.

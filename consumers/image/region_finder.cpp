@@ -25,6 +25,8 @@ class finder {
       uint64_t address = round_up(piece.address);
       const uint64_t end = piece.address + piece.bytes;
       while (address < end) {
+        address = round_up(memory_.skip_hole(piece, address) / region_page * region_page);
+        if (address >= end) break;
         const size_t n = static_cast<size_t>(std::min<uint64_t>(step, end - address));
         memory_.read(address, std::span(buffer).first(n));
         for (size_t page = 0; page + sizeof(uint32_t) <= n; page += region_page) look_at(&buffer[page], address + page);

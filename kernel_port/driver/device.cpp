@@ -70,6 +70,8 @@ NTSTATUS NTAPI sensor::on_read(PDEVICE_OBJECT device, PIRP irp) {
   PVOID const reader = InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_),
                                                          stack->FileObject, nullptr);
   if (reader != nullptr && reader != stack->FileObject) return complete(irp, STATUS_SHARING_VIOLATION);
+  // Before the request: what happens from now on is for this client.
+  if (InterlockedExchange(&self.attached_, 1) == 0) self.channel_.allow_types(~uint64_t{0});
   self.worker_.read(irp);
   return STATUS_PENDING;
 }

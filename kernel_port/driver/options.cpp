@@ -56,6 +56,7 @@ driver_options read_options(PUNICODE_STRING registry_path) {
   parameters.read(u"OverdueMilliseconds", options.overdue_milliseconds);
   parameters.read(u"RegistryOperations", options.registry_operations);
   parameters.read(u"RegistryDataBytes", options.registry_data_bytes);
+  parameters.read(u"HoldUntilAttach", options.hold_until_attach);
   return options;
 }
 

@@ -8,6 +8,9 @@
 //   RegistryOperations          which registry operations are watched, a sum: 1 create key, 2 open key, 4 set value, 8 delete
 //                               key, 16 delete value, 32 rename key; 0: no registry callback    all but open key
 //   RegistryDataBytes           of a value that is set, at most             4096, and what fits into the longest record
+//   HoldUntilAttach             1: what happens before the first client reads waits for it in the rings (what does not fit there
+//                               is dropped, or in overwrite mode the oldest is, and announced). 0: nothing is recorded before
+//                               the first client reads; a callback then costs a branch                  1
 // All REG_DWORD. A value that contradicts another fails the start with STATUS_INVALID_PARAMETER.
 #pragma once
 
@@ -27,6 +30,7 @@ struct driver_options {
   uint32_t overdue_milliseconds = 5000;
   uint32_t registry_operations = 0x3d;
   uint32_t registry_data_bytes = 4096;
+  uint32_t hold_until_attach = 1;
 
   ring_geometry main_geometry() const {
     return {ring_bytes, max_record_bytes != 0 ? max_record_bytes : longest_record(ring_bytes),

@@ -66,6 +66,7 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   if (!NT_SUCCESS(status)) return status;
   status = worker_.start(channel_, functions_, options);
   if (!NT_SUCCESS(status)) return status;
+  if (options.hold_until_attach == 0) channel_.allow_types(stream_types);
   channel_.set_types(stream_types | bit(event_type_process_create) | bit(event_type_process_exit) |
                      bit(event_type_thread_create) | bit(event_type_thread_exit) | bit(event_type_image_load) |
                      registry_types);

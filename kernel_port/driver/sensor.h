@@ -64,6 +64,7 @@ class sensor {
   image_producer images_;
   registry_producer registry_;
   PDEVICE_OBJECT device_ = nullptr;
+  LONG attached_ = 0;                       // a client has read
   PFILE_OBJECT volatile reader_ = nullptr;  // the handle that reads; one at a time
 };
 
