@@ -36,6 +36,20 @@ function(add_nt_driver name)
   endif()
 
   set(output ${CMAKE_CURRENT_BINARY_DIR}/${driver_MACHINE})
+  set(fltmgr ${output}/libfltmgr.a)
+  get_property(known_libraries GLOBAL PROPERTY NT_KNOWN_LIBRARIES)
+  if(NOT fltmgr IN_LIST known_libraries)
+    set_property(GLOBAL APPEND PROPERTY NT_KNOWN_LIBRARIES ${fltmgr})
+    file(MAKE_DIRECTORY ${output})
+    add_custom_command(
+      OUTPUT ${fltmgr}
+      COMMAND ${nt_dlltool} --deterministic-libraries --temp-prefix fltmgr -d ${nt_directory}/imports/fltmgr.def
+              -l ${fltmgr}
+      WORKING_DIRECTORY ${output}
+      DEPENDS ${nt_directory}/imports/fltmgr.def
+      COMMENT "NT ${driver_MACHINE}: import library of the filter manager"
+      VERBATIM)
+  endif()
   set(objects)
   foreach(source IN LISTS driver_SOURCES)
     get_filename_component(path ${source} ABSOLUTE BASE_DIR ${nt_project_root})
@@ -63,9 +77,9 @@ function(add_nt_driver name)
   add_custom_command(
     OUTPUT ${image}
     COMMAND ${nt_compiler} ${nt_link_options} ${nt_machine_link_options} -Wl,-Map,${output}/${name}.map ${objects}
-            -lntoskrnl -lhal -o ${image}.linked
+            ${fltmgr} -lntoskrnl -lhal -o ${image}.linked
     COMMAND ${Python3_EXECUTABLE} ${nt_directory}/finish_image.py ${image}.linked ${image}
-    DEPENDS ${objects} ${nt_directory}/finish_image.py
+    DEPENDS ${objects} ${fltmgr} ${nt_directory}/finish_image.py
     COMMENT "NT ${driver_MACHINE}: linking ${name}.sys"
     VERBATIM)
   add_custom_target(${name}_sys ALL DEPENDS ${image})

@@ -1,4 +1,4 @@
-// sluice_copy_from_user_memory (producers/user_memory.h) for Windows. g++ has no __try, and clang's was seen to drop a
+// sluice_copy_from_user_memory and ..._to_... (producers/user_memory.h) for Windows. g++ has no __try, and clang's was seen to drop a
 // handler around an inlined copy: so the copy is one function out of line, in assembly, with a scope table of its own.
 #include "producers/user_memory.h"
 
@@ -11,6 +11,10 @@ extern "C" __declspec(noinline) bool sluice_copy_from_user_memory(void* to, cons
     return false;
   }
   return true;
+}
+
+extern "C" __declspec(noinline) bool sluice_copy_to_user_memory(void* to, const void* from, size_t bytes) {
+  return sluice_copy_from_user_memory(to, from, bytes);  // its handler does not ask which side faulted
 }
 
 #elif defined(__x86_64__)
@@ -51,6 +55,10 @@ sluice_copy_from_user_memory:
     .rva .Lfault
     .text
     .seh_endproc
+    # The handler does not ask which side faulted: the way back is the same code.
+    .globl sluice_copy_to_user_memory
+    .def sluice_copy_to_user_memory; .scl 2; .type 32; .endef
+    .set sluice_copy_to_user_memory, sluice_copy_from_user_memory
 )");
 
 #else

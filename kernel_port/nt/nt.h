@@ -1,5 +1,5 @@
 // The one header that picks where the NT kernel API comes from. Driver code and producers include this and nothing else of
-// the kernel. <ntifs.h> is the WDK's, mingw-w64's, or that of the simulated kernel, by include path.
+// the kernel. <ntifs.h> and <fltkernel.h> are the WDK's, mingw-w64's, or those of the simulated kernel, by include path.
 #pragma once
 
 #include <stddef.h>
@@ -7,8 +7,9 @@
 
 #if defined(__MINGW32__)
 #include "kernel_port/nt/mingw_supplement.h"  // includes <ntifs.h> and adds what its headers lack
+#include "kernel_port/nt/filter_manager.h"
 #else
-#include <ntifs.h>
+#include <fltkernel.h>  // and <ntifs.h>
 #endif
 
 namespace sluice {

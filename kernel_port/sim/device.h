@@ -51,6 +51,7 @@ class device_table {
   // Drivers; driver.cpp.
   driver_record* add_driver(std::string_view name);
   driver_record* find_driver(std::string_view name);
+  driver_record* driver_of(PDRIVER_OBJECT object);  // null if it is none of this machine
   void remove_driver(driver_record* driver);
   std::vector<std::string> driver_names();
   // Takes new opens away; false if a handle is open.

@@ -40,6 +40,14 @@ driver_record* device_table::find_driver(std::string_view name) {
   return nullptr;
 }
 
+driver_record* device_table::driver_of(PDRIVER_OBJECT object) {
+  internal_lock lock(mutex_);
+  for (auto& driver : drivers_) {
+    if (driver->object == object) return driver.get();
+  }
+  return nullptr;
+}
+
 void device_table::remove_driver(driver_record* driver) {
   internal_lock lock(mutex_);
   for (auto& [name, entry] : links_) {
@@ -67,6 +75,10 @@ void require_nothing_left(driver_record& driver, const char* when) {
       unloaded_with(routine, "a registered notify routine");
   }
   if (const void* routine = machine.registry.find_of(&driver)) unloaded_with(routine, "a registered registry callback");
+  if (const auto left = machine.filters.find_of(&driver); left.what != nullptr) {
+    stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(left.what), 0, as_argument(left.what), 0,
+         "Driver %s %s with %s.", driver.name.c_str(), when, left.kind);
+  }
   if (const KTIMER* timer = machine.timers.find_of(&driver)) {
     stop(bug::TIMER_OR_DPC_INVALID, 0, as_argument(timer), 0, 0,
          "Driver %s %s with a timer that is still set.", driver.name.c_str(), when);
@@ -126,10 +138,21 @@ NTSTATUS machine::unload_driver(std::string_view name) {
   driver_record* driver = state.devices.find_driver(name);
   if (!driver) return STATUS_OBJECT_NAME_NOT_FOUND;
   const PDRIVER_UNLOAD unload = driver->object->DriverUnload;
-  if (!unload) return STATUS_INVALID_DEVICE_REQUEST;
-  if (!state.devices.begin_unload(*driver)) return STATUS_DEVICE_BUSY;
+  PFLT_FILTER const filter = state.filters.filter_of(driver);
+  const PFLT_FILTER_UNLOAD_CALLBACK unload_filter = filter != nullptr ? filter->unload : nullptr;
+  if (!unload && !unload_filter) return STATUS_INVALID_DEVICE_REQUEST;
   const borrowed_thread system(state, system_pid);
-  {
+  if (!state.devices.begin_unload(*driver)) return STATUS_DEVICE_BUSY;
+  // The filter manager puts its own unload routine in front of the driver's.
+  if (unload_filter) {
+    driver_call checked(driver, reinterpret_cast<const void*>(unload_filter), "A filter's unload callback");
+    const NTSTATUS status = unload_filter(0);
+    if (!NT_SUCCESS(status)) {
+      driver->unloading = false;
+      return status;
+    }
+  }
+  if (unload) {
     driver_call checked(driver, reinterpret_cast<const void*>(unload), "DriverUnload");
     unload(driver->object);
   }

@@ -9,6 +9,7 @@
 #include "kernel_port/sim/check.h"
 #include "kernel_port/sim/device.h"
 #include "kernel_port/sim/dpc.h"
+#include "kernel_port/sim/filter_manager.h"
 #include "kernel_port/sim/machine.h"
 #include "kernel_port/sim/notify.h"
 #include "kernel_port/sim/object.h"
@@ -51,6 +52,7 @@ class machine::implementation {
   system_threads threads;
   work_queue work;
   device_table devices;
+  filter_manager filters;
 
   internal_mutex hosts_mutex;
   std::vector<host_thread*> hosts;
@@ -63,7 +65,7 @@ class machine::implementation {
     std::atomic<uint64_t> left{0};  // 0: off
   };
   friend class machine;
-  std::array<failure_counter, 6> failures_;
+  std::array<failure_counter, 8> failures_;
 };
 
 machine::implementation* the_machine_if_any();

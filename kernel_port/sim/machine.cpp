@@ -30,7 +30,8 @@ machine::implementation& the_machine() {
   return *found;
 }
 
-machine::implementation::implementation(const machine_options& given) : options(given), pool(given.memory) {
+machine::implementation::implementation(const machine_options& given)
+    : options(given), pool(given.memory), filters(given.filter_manager_started) {
   if (options.processors < 1 || options.processors > 256) misuse("a machine has 1 to 256 processors");
   if (options.processors_per_group < 1 || options.processors_per_group > 64) {
     misuse("a processor group has 1 to 64 processors");
@@ -124,6 +125,10 @@ machine::~machine() {
     stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(routine), 0,
          as_argument(routine), 0, "The machine was switched off with a registry callback registered.");
   }
+  if (const auto left = state.filters.find_of(nullptr, true); left.what != nullptr) {
+    stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(left.what), 0, as_argument(left.what), 0,
+         "The machine was switched off with %s.", left.kind);
+  }
   if (const KTIMER* timer = state.timers.find_of(nullptr, true)) {
     stop(bug::TIMER_OR_DPC_INVALID, 0, as_argument(timer), 0, 0,
          "The machine was switched off with a timer set.");
@@ -176,6 +181,8 @@ machine::paged_check machine::paged_check_in_use() const {
   return sim::paged_check_in_use();
 }
 
+void machine::start_filter_manager() { implementation_->filters.start(); }
+
 void machine::fail_call(failure kind, uint64_t nth) {
   implementation_->failures_[static_cast<size_t>(kind)].left.store(nth, std::memory_order_relaxed);
 }
@@ -195,7 +202,10 @@ machine::usage machine::in_use() const {
           state.notify.process.count() + state.notify.thread.count() + state.notify.image.count() +
               state.registry.count(),
           state.devices.device_count(),
-          state.devices.link_count()};
+          state.devices.link_count(),
+          state.filters.filter_count(),
+          state.filters.connection_count(),
+          state.filters.instance_count()};
 }
 
 uint64_t machine::pool_allocations() const {

@@ -46,6 +46,8 @@ struct machine_options {
   std::vector<service_parameter> service_parameters = {};
   // Where non-paged blocks of a page or more are kept; outlives the machine. Null: on the host's heap.
   memory_file* memory = nullptr;
+  bool filter_manager_started = true;      // else FltRegisterFilter says so, until machine::start_filter_manager
+  bool filter_instances_installed = true;  // the Instances keys that an INF makes for each driver's service
 };
 
 class machine {
@@ -60,9 +62,13 @@ class machine {
   const machine_options& options() const;
 
   // Drivers. `name` becomes \Driver\name. load_driver runs `entry` in the system process; unload_driver runs
-  // DriverUnload and then checks that nothing of the driver is left.
+  // DriverUnload and then checks that nothing of the driver is left. A filter's unload callback runs before
+  // DriverUnload; if it refuses, its status is the answer.
   NTSTATUS load_driver(std::string_view name, PDRIVER_INITIALIZE entry);
   NTSTATUS unload_driver(std::string_view name);
+
+  // The filter manager starts now: later than boot drivers did.
+  void start_filter_manager();
 
   // Failure injection: the n-th (from 1) call from now on of that kind fails with what Windows would give. 0
   // switches it off.
@@ -72,13 +78,16 @@ class machine {
     notify_registration,
     device_creation,
     symbolic_link,
-    driver_object
+    driver_object,
+    filter_registration,
+    port_creation
   };
   void fail_call(failure kind, uint64_t nth);
 
   // What the drivers hold now.
   struct usage {
     uint64_t pool_blocks, pool_bytes, system_threads, timers, notify_routines, devices, symbolic_links;
+    uint64_t filters, filter_connections, filter_instances;
   };
   usage in_use() const;
 
@@ -141,6 +150,7 @@ struct process_creation {
 NTSTATUS create_process(const process_creation& creation);
 // STATUS_INVALID_CID if there is no such process. Its remaining threads exit first. The callback runs in the
 // caller.
+// Afterwards its handles to ports are closed.
 NTSTATUS exit_process(uint32_t pid, int32_t exit_status);
 
 // What was there before anybody watched: known to the machine from now on, and no callback is raised. Any

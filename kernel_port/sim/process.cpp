@@ -180,6 +180,7 @@ NTSTATUS exit_process(uint32_t pid, int32_t exit_status) {
   process->exit_status = exit_status;
   machine.notify.process_exited(process);
   signal_object(process->Header);
+  machine.filters.process_exited(pid);
   machine.processes.remove_process(process);
   dereference_object(process);
   return STATUS_SUCCESS;

@@ -148,3 +148,13 @@ extern "C" bool sluice_copy_from_user_memory(void* to, const void* from, size_t 
   memcpy(to, from, bytes);
   return true;
 }
+
+extern "C" bool sluice_copy_to_user_memory(void* to, const void* from, size_t bytes) {
+  using namespace sluice::sim;
+  require_irql_at_most(APC_LEVEL, "A copy to memory of a process");
+  if (!is_user_address(to)) {
+    stop(bug::KERNEL_SECURITY_CHECK_FAILURE, 0, as_argument(to), 0, 0,
+         "A copy to memory of a process, to an address that is no process' own.");
+  }
+  return write_user_memory(to, from, bytes);
+}
