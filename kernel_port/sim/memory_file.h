@@ -2,8 +2,8 @@
 // the process dies (also by SIGKILL), the file holds every byte that was stored there.
 //
 // Blocks of a page or more go there, page-aligned; smaller ones stay on the host's heap. Room on the disk is reserved
-// when a block is allocated, so that a full disk is a failed allocation and not a fault later. A block that is freed is
-// zero in the file. Any host thread.
+// when a block is allocated, so that a full disk is a failed allocation and not a fault later. What is freed is zero in
+// the file. Any host thread.
 #pragma once
 
 #include <cstddef>
