@@ -4,7 +4,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "producers/events.h"
 
@@ -47,17 +49,19 @@ frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, 
   copy_data(memory, found.address);
   if (!choice.unread_only) find_taken();
   walk();
+  runs_ = nullptr;
 }
 
 region_view<native_seam> frozen_ring::view() const {
   region_view<native_seam> view = view_;
   view.start_position = static_cast<uint32_t>(report_.begin);
+  view.geometry.max_record = max_record_limit;  // what replaces damage may be longer than any record
   return view;
 }
 
 void frozen_ring::copy_piece(const image_memory& memory, uint64_t address, uint64_t begin, uint64_t end) {
   std::vector<byte_range> missing;
-  memory.read(address + begin, {static_cast<uint8_t*>(memory_.get()) + begin, end - begin}, &missing);
+  memory.read(address + begin, {static_cast<uint8_t*>(memory_.get()) + begin, end - begin}, missing);  // it is zero
   for (const byte_range& range : missing) missing_.push_back({range.begin - address, range.end - address});
   std::sort(missing_.begin(), missing_.end(), [](const byte_range& a, const byte_range& b) { return a.begin < b.begin; });
 }
@@ -133,6 +137,7 @@ void frozen_ring::find_taken() {
   uint64_t first = places;
   for (uint64_t place = places; place-- != 0;) {
     const uint64_t position = report_.begin + place * record_alignment;
+    if (past_missing(position) != position) break;  // no run goes over what is not there
     const header_check at = check_at(position);
     if (at.reason != nullptr || !is_closed(state_of(at.header.state_and_length))) continue;
     const uint64_t next = place + record_stride(length_of(at.header.state_and_length)) / record_alignment;
@@ -154,6 +159,30 @@ record_header frozen_ring::header_at(uint64_t position) const {
   record_header header;
   std::memcpy(&header, view_.data.bytes(offset_of(position)), sizeof header);
   return header;
+}
+
+const byte_range* frozen_ring::missing_at(uint64_t position) const {
+  const uint64_t at = region_data_offset() + offset_of(position);
+  const auto range = std::upper_bound(missing_.begin(), missing_.end(), at,
+                                      [](uint64_t value, const byte_range& r) { return value < r.end; });
+  return range != missing_.end() && range->begin <= at ? &*range : nullptr;
+}
+
+// The next place, this one or a later one, of which the image has something.
+uint64_t frozen_ring::past_missing(uint64_t position) const {
+  const byte_range* const range = missing_at(position);
+  if (range == nullptr) return position;
+  const uint64_t offset = offset_of(position);
+  const uint64_t end = std::min<uint64_t>(range->end - region_data_offset(), view_.geometry.capacity);
+  return position + record_stride(static_cast<uint32_t>(end - offset));
+}
+
+// How many bytes before this place, which is missing, are missing too, without a break and without going round the ring.
+uint64_t frozen_ring::missing_behind(uint64_t position) const {
+  const byte_range* const range = missing_at(position);
+  if (range == nullptr) return 0;
+  const uint64_t at = region_data_offset() + offset_of(position);
+  return at - std::max<uint64_t>(range->begin, region_data_offset());
 }
 
 frozen_ring::header_check frozen_ring::check_at(uint64_t position) const {
@@ -240,7 +269,7 @@ void frozen_ring::close(uint64_t position, uint32_t length) {
 
 void frozen_ring::fill(uint64_t position, uint64_t end) {
   while (position != end) {
-    uint64_t piece = std::min<uint64_t>(end - position, view_.geometry.max_record);
+    uint64_t piece = std::min<uint64_t>(end - position, max_record_limit);
     if (end - position - piece == record_alignment) piece -= record_alignment;  // the last one needs a header, too
     close(position, static_cast<uint32_t>(piece));
     position += piece;
@@ -249,8 +278,12 @@ void frozen_ring::fill(uint64_t position, uint64_t end) {
 
 // The next place from which the ring's records follow one another, at least a header behind `position`.
 uint64_t frozen_ring::find_next(uint64_t position) {
-  if (runs_.empty()) look_ahead();
+  if (runs_ == nullptr) look_ahead();
   for (uint64_t at = position + record_header_size; at < report_.published; at += record_alignment) {
+    if (const uint64_t there = past_missing(at); there != at) {
+      at = there - record_alignment;
+      continue;
+    }
     if (runs_[(at - report_.begin) / record_alignment] < enough_records) continue;
     const header_check found = check_at(at);
     if (state_of(found.header.state_and_length) == record_state::reserved || time_of(found.header) >= last_time_) return at;
@@ -261,10 +294,16 @@ uint64_t frozen_ring::find_next(uint64_t position) {
 // From the end to the beginning, once: how many records follow one another from each place.
 void frozen_ring::look_ahead() {
   const uint64_t places = (report_.published - report_.begin) / record_alignment;
-  runs_.assign(places + 1, 0);
+  // Zeroed memory that costs nothing where nothing is.
+  runs_.reset(static_cast<uint8_t*>(std::calloc(places + 1, 1)));
+  if (runs_ == nullptr) throw std::bad_alloc();
   runs_[places] = to_the_end;
   for (uint64_t place = places; place-- != 0;) {
     const uint64_t position = report_.begin + place * record_alignment;
+    if (const uint64_t missing = missing_behind(position); missing != 0) {
+      place -= std::min(place, missing / record_alignment);
+      continue;
+    }
     const header_check at = check_at(position);
     if (at.reason != nullptr) continue;
     const uint64_t next = position + record_stride(length_of(at.header.state_and_length));

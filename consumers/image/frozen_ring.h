@@ -18,6 +18,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -92,7 +93,6 @@ class frozen_ring {
     record_header header{};
   };
 
-  void load(const image_memory& memory, uint64_t address);
   void copy_data(const image_memory& memory, uint64_t address);
   void copy_piece(const image_memory& memory, uint64_t address, uint64_t begin, uint64_t end);
   void choose_begin(const ring_choice& choice);
@@ -107,6 +107,9 @@ class frozen_ring {
   uint64_t find_next(uint64_t position);
   void look_ahead();
   bool is_missing(uint64_t begin, uint64_t end) const;
+  const byte_range* missing_at(uint64_t position) const;
+  uint64_t past_missing(uint64_t position) const;
+  uint64_t missing_behind(uint64_t position) const;
   uint32_t offset_of(uint64_t position) const {
     return static_cast<uint32_t>(position) & (view_.geometry.capacity - 1);
   }
@@ -115,11 +118,14 @@ class frozen_ring {
     size_t bytes;
     void operator()(void* memory) const;
   };
+  struct release {
+    void operator()(uint8_t* memory) const { std::free(memory); }
+  };
   std::unique_ptr<void, unmap> memory_;
   region_view<native_seam> view_;
   ring_report report_;
   std::vector<byte_range> missing_;    // of the region, offsets, by rising begin
-  std::vector<uint8_t> runs_;          // of 8 bytes each: how many records follow one another from here
+  std::unique_ptr<uint8_t[], release> runs_;  // for each 8 bytes: how many records follow one another from there
   uint64_t last_time_ = 0;
 };
 

@@ -132,18 +132,21 @@ size_t image_memory::read_file(uint64_t offset, std::span<uint8_t> to) const {
   return done;
 }
 
-void image_memory::read(uint64_t address, std::span<uint8_t> to, std::vector<byte_range>* missing) const {
+void image_memory::read(uint64_t address, std::span<uint8_t> to) const {
+  std::vector<byte_range> missing;
+  read(address, to, missing);
+  for (const byte_range& range : missing) std::memset(to.data() + (range.begin - address), 0, range.end - range.begin);
+}
+
+void image_memory::read(uint64_t address, std::span<uint8_t> to, std::vector<byte_range>& missing) const {
   const uint64_t end = to.size() > ~address ? ~uint64_t{0} : address + to.size();
   uint64_t at = address;
   const auto leave_out = [&](uint64_t until) {
     if (until <= at) return;
-    std::memset(to.data() + (at - address), 0, until - at);
-    if (missing != nullptr) {
-      if (!missing->empty() && missing->back().end == at) {
-        missing->back().end = until;
-      } else {
-        missing->push_back({at, until});
-      }
+    if (!missing.empty() && missing.back().end == at) {
+      missing.back().end = until;
+    } else {
+      missing.push_back({at, until});
     }
     at = until;
   };

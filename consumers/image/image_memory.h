@@ -46,9 +46,10 @@ class image_memory {
   uint64_t file_bytes() const { return file_bytes_; }
   // By rising address; they do not overlap.
   std::span<const segment> segments() const { return segments_; }
-  // Reads what there is of the memory at `address`; what is missing becomes zero and, unless `missing` is null, is appended
-  // there (addresses, in order).
-  void read(uint64_t address, std::span<uint8_t> to, std::vector<byte_range>* missing = nullptr) const;
+  // Reads what there is of the memory at `address`. What is missing becomes zero; or stays as it is and is appended to `missing`
+  // (addresses, in order).
+  void read(uint64_t address, std::span<uint8_t> to) const;
+  void read(uint64_t address, std::span<uint8_t> to, std::vector<byte_range>& missing) const;
   // The first address from `address` on, within the piece, that the file does not leave as a hole; the piece's end if there is
   // none. Holes are zeros: cores of large address spaces consist of them.
   uint64_t skip_hole(const segment& piece, uint64_t address) const;

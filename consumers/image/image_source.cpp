@@ -82,10 +82,10 @@ void image_source::take_boot(const image_memory& memory, const found_boot& boot,
 // As protocol::code_types gives them; whoever reads them checks them (consumers/type_registry.h).
 void image_source::take_catalog(const image_memory& memory, const found_catalog& catalog) {
   for (uint32_t i = 0; i < catalog.header.count; ++i) {
-    type_entry entry;
+    type_entry entry{};
     std::vector<byte_range> missing;
     memory.read(catalog.address + offsetof(type_catalog, entries) + i * sizeof entry,
-                {reinterpret_cast<uint8_t*>(&entry), sizeof entry}, &missing);
+                {reinterpret_cast<uint8_t*>(&entry), sizeof entry}, missing);
     if (!missing.empty() || entry.head.field_count > max_fields) {
       faults_.push_back(fmt::format("at 0x{:x}: own type {} of {} is damaged; its events have no names", catalog.address, i + 1,
                                     catalog.header.count));

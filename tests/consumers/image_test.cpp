@@ -1,4 +1,6 @@
 // consumers/image: the rings of a machine that has died, in the files that are left of it.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -173,6 +175,61 @@ TEST(image, a_record_that_was_not_published_is_not_taken_for_an_old_one) {
     EXPECT_EQ(events.back().value, 639u);
     for (const image_event& event : events) EXPECT_EQ(event.type, ordinary_type);
   }
+}
+
+// A reader gives nothing back that is open: what its word says then is not followed.
+TEST(image, an_open_record_that_claims_to_have_been_taken_ends_what_was) {
+  dead_machine machine(1);
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_EQ(machine.write(0, i), reserve_status::ok);
+  blob image = machine.memory();
+  const uint32_t stamped = make_state_and_length(record_state::stamped, 24), consumed = 15 * 24;
+  std::memcpy(&image[4096 + 10 * 24], &stamped, sizeof stamped);
+  std::memcpy(&image[region_consumer_offset(small_main)], &consumed, sizeof consumed);
+  const file_on_disk file(image);
+  image_source source(file.path());
+  EXPECT_EQ(values_of(read_all(source)), (std::vector<uint64_t>{11, 12, 13, 14, 15, 16, 17, 18, 19}));
+}
+
+// Headers that claim the largest rings there are, and have nothing behind them: what they cost is what the file has.
+TEST(image, rings_that_are_not_there_cost_nothing_however_large_they_claim_to_be) {
+  std::vector<core_segment> segments;
+  for (uint64_t i = 0; i < 200; ++i) {
+    const ring_geometry huge{max_capacity, max_loss_record, 0};
+    blob page(4096 + 4096);
+    region_header header{};
+    {
+      dead_machine machine(1);
+      header = machine.main(0).view.producer->header;
+    }
+    header.capacity = huge.capacity;
+    header.max_record = huge.max_record;
+    header.critical_bytes = 0;
+    header.consumer_offset = region_consumer_offset(huge);
+    header.region_bytes = region_bytes(huge);
+    header.cpu = static_cast<uint16_t>(i);
+    header.cpu_count = 200;
+    header.start_position = 0;
+    header.checksum = checksum_of(header);
+    std::memcpy(page.data(), &header, sizeof header);
+    const uint32_t published = max_capacity;
+    std::memcpy(&page[offsetof(producer_page<native_seam>, published)], &published, sizeof published);
+    segments.push_back({(i + 1) << 32, page, page.size()});
+    // A few records at the end, so that what lies between is bridged.
+    blob tail(4096);
+    for (size_t at = 0; at < tail.size(); at += 64) {
+      const record_header record{make_state_and_length(record_state::committed, 64), critical_type, 1, 0, 7, 0};
+      std::memcpy(&tail[at], &record, sizeof record);
+    }
+    segments.push_back({((i + 1) << 32) + 4096 + max_capacity - 4096, tail, tail.size()});
+  }
+  const file_on_disk file(make_core(segments));
+  rusage use{};
+  ASSERT_EQ(::getrusage(RUSAGE_SELF, &use), 0);
+  const long resident = use.ru_maxrss;
+  image_source source(file.path());
+  EXPECT_EQ(read_all(source).size(), 200u * 64);
+  ASSERT_EQ(::getrusage(RUSAGE_SELF, &use), 0);
+  EXPECT_LT(use.ru_maxrss - resident, 1 << 20) << "KiB; the rings claim 200 GiB";
 }
 
 TEST(image, what_was_taken_is_damaged_by_nobody_but_its_own_bytes) {
