@@ -1,7 +1,6 @@
 #include "consumers/image/frozen_ring.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -21,32 +20,24 @@ constexpr uint64_t latest_time = ~uint64_t{0} - 2;
 
 }  // namespace
 
-void frozen_ring::unmap::operator()(void* memory) const { ::munmap(memory, bytes); }
-
-frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, const ring_choice& choice) {
+frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, const ring_choice& choice)
+    : copy_(memory, found.address, found.header.region_bytes) {
   const region_header& header = found.header;
-  void* const copy = ::mmap(nullptr, header.region_bytes, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (copy == MAP_FAILED) {
-    throw image_error(fmt::format("no memory for the ring of cpu {}, lane {}: {} bytes", header.cpu, header.lane,
-                                  header.region_bytes));
-  }
-  memory_ = std::unique_ptr<void, unmap>(copy, unmap{header.region_bytes});
   report_.cpu = header.cpu;
   report_.lane = header.lane;
   report_.address = found.address;
   report_.capacity = header.capacity;
-  view_.producer = static_cast<producer_page<native_seam>*>(copy);
-  view_.consumer = reinterpret_cast<consumer_page<native_seam>*>(static_cast<uint8_t*>(copy) + header.consumer_offset);
-  view_.data = native_seam::memory(static_cast<uint8_t*>(copy) + header.data_offset);
+  view_.producer = reinterpret_cast<producer_page<native_seam>*>(copy_.bytes());
+  view_.consumer = reinterpret_cast<consumer_page<native_seam>*>(copy_.bytes() + header.consumer_offset);
+  view_.data = native_seam::memory(copy_.bytes() + header.data_offset);
   view_.geometry = {header.capacity, header.max_record, header.critical_bytes};
   view_.start_position = header.start_position;
   view_.cpu = header.cpu;
   view_.lane = header.lane;
-  copy_piece(memory, found.address, 0, header.data_offset);
-  copy_piece(memory, found.address, header.consumer_offset, header.region_bytes);
+  copy_.take(0, header.data_offset);
+  copy_.take(header.consumer_offset, header.region_bytes);
   choose_begin(choice);
-  copy_data(memory, found.address);
+  copy_data();
   if (!choice.unread_only) find_taken();
   walk();
   runs_ = nullptr;
@@ -59,27 +50,20 @@ region_view<native_seam> frozen_ring::view() const {
   return view;
 }
 
-void frozen_ring::copy_piece(const image_memory& memory, uint64_t address, uint64_t begin, uint64_t end) {
-  std::vector<byte_range> missing;
-  memory.read(address + begin, {static_cast<uint8_t*>(memory_.get()) + begin, end - begin}, missing);  // it is zero
-  for (const byte_range& range : missing) missing_.push_back({range.begin - address, range.end - address});
-  std::sort(missing_.begin(), missing_.end(), [](const byte_range& a, const byte_range& b) { return a.begin < b.begin; });
-}
-
 // What the walk looks at, and no more: a ring that was hardly used costs little, however large it is.
-void frozen_ring::copy_data(const image_memory& memory, uint64_t address) {
+void frozen_ring::copy_data() {
   const uint64_t data = region_data_offset();
   const uint64_t capacity = view_.geometry.capacity, all = capacity + view_.geometry.max_record;
   const uint64_t begin = offset_of(report_.begin), used = report_.published - report_.begin;
   if (used == 0) return;
   if (begin + used <= capacity) {
-    copy_piece(memory, address, data + begin, data + begin + used);
+    copy_.take(data + begin, data + begin + used);
     return;
   }
   // A record that begins before the capacity's end runs into the apron; the next one begins where the ring begins.
   const uint64_t wrapped = std::min(begin, begin + used - capacity);
-  copy_piece(memory, address, data, data + wrapped);
-  copy_piece(memory, address, data + begin, data + all);
+  copy_.take(data, data + wrapped);
+  copy_.take(data + begin, data + all);
 }
 
 // Positions are 32 bits, and bounded by the capacity; what contradicts that is not followed. Before find_taken(), `begin` is how far
@@ -88,7 +72,9 @@ void frozen_ring::choose_begin(const ring_choice& choice) {
   const uint32_t capacity = view_.geometry.capacity;
   uint32_t published = view_.producer->published.load(memory_order::relaxed);
   const uint32_t consumed_untrusted = view_.consumer->consumed.load(memory_order::relaxed);
-  if (is_missing(0, region_page)) {
+  constexpr uint64_t word = sizeof(uint32_t);
+  constexpr uint64_t published_at = offsetof(producer_page<native_seam>, published);
+  if (copy_.lacks(published_at, published_at + word)) {
     report_.faults.push_back("the page that says where the ring ends is not in the image");
     report_.begin = report_.consumed = report_.published = view_.start_position;
     return;
@@ -98,7 +84,7 @@ void frozen_ring::choose_begin(const ring_choice& choice) {
     published -= published % record_alignment;
   }
   const uint64_t consumer_at = region_consumer_offset(view_.geometry);
-  const bool consumer_is_here = !is_missing(consumer_at, consumer_at + region_page);
+  const bool consumer_is_here = !copy_.lacks(consumer_at, consumer_at + word);
   uint32_t begin = consumed_untrusted;
   if (!consumer_is_here || published - begin > capacity || begin % record_alignment != 0) {
     report_.faults.push_back(
@@ -149,28 +135,15 @@ void frozen_ring::find_taken() {
   report_.begin += first * record_alignment;
 }
 
-bool frozen_ring::is_missing(uint64_t begin, uint64_t end) const {
-  const auto range = std::upper_bound(missing_.begin(), missing_.end(), begin,
-                                      [](uint64_t at, const byte_range& r) { return at < r.end; });
-  return range != missing_.end() && range->begin < end;
-}
-
 record_header frozen_ring::header_at(uint64_t position) const {
   record_header header;
   std::memcpy(&header, view_.data.bytes(offset_of(position)), sizeof header);
   return header;
 }
 
-const byte_range* frozen_ring::missing_at(uint64_t position) const {
-  const uint64_t at = region_data_offset() + offset_of(position);
-  const auto range = std::upper_bound(missing_.begin(), missing_.end(), at,
-                                      [](uint64_t value, const byte_range& r) { return value < r.end; });
-  return range != missing_.end() && range->begin <= at ? &*range : nullptr;
-}
-
 // The next place, this one or a later one, of which the image has something.
 uint64_t frozen_ring::past_missing(uint64_t position) const {
-  const byte_range* const range = missing_at(position);
+  const byte_range* const range = copy_.missing_at(region_data_offset() + offset_of(position));
   if (range == nullptr) return position;
   const uint64_t offset = offset_of(position);
   const uint64_t end = std::min<uint64_t>(range->end - region_data_offset(), view_.geometry.capacity);
@@ -179,7 +152,7 @@ uint64_t frozen_ring::past_missing(uint64_t position) const {
 
 // How many bytes before this place, which is missing, are missing too, without a break and without going round the ring.
 uint64_t frozen_ring::missing_behind(uint64_t position) const {
-  const byte_range* const range = missing_at(position);
+  const byte_range* const range = copy_.missing_at(region_data_offset() + offset_of(position));
   if (range == nullptr) return 0;
   const uint64_t at = region_data_offset() + offset_of(position);
   return at - std::max<uint64_t>(range->begin, region_data_offset());
@@ -191,7 +164,7 @@ frozen_ring::header_check frozen_ring::check_at(uint64_t position) const {
   const uint64_t in_region = region_data_offset() + offset_of(position);
   const uint32_t length = length_of(header.state_and_length);
   const record_state state = state_of(header.state_and_length);
-  if (!missing_.empty() && is_missing(in_region, in_region + sizeof header)) {
+  if (copy_.lacks(in_region, in_region + sizeof header)) {
     result.reason = "the image lacks these bytes";
   } else if (state == record_state::none || state > record_state::discarded) {
     result.reason = "no record begins here";
@@ -203,7 +176,7 @@ frozen_ring::header_check frozen_ring::check_at(uint64_t position) const {
     result.reason = "a record of no type";
   } else if (state != record_state::reserved && time_of(header) > latest_time) {
     result.reason = "a record from after the end of time";
-  } else if (!missing_.empty() && is_missing(in_region, in_region + length)) {
+  } else if (copy_.lacks(in_region, in_region + length)) {
     result.reason = "the image lacks a part of this record";
   }
   return result;

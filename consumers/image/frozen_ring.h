@@ -24,6 +24,7 @@
 #include <string>
 #include <vector>
 
+#include "consumers/image/region_copy.h"
 #include "consumers/image/region_finder.h"
 #include "pipeline/ring_reader.h"
 
@@ -85,7 +86,7 @@ class frozen_ring {
   // The copy: whole, from report().begin on. Valid as long as this object.
   region_view<native_seam> view() const;
   loss_figures<native_seam>& loss() const { return view_.producer->loss; }
-  bool loss_figures_are_here() const { return !is_missing(0, region_page); }
+  bool loss_figures_are_here() const { return !copy_.lacks(0, region_page); }
 
  private:
   struct header_check {
@@ -93,8 +94,7 @@ class frozen_ring {
     record_header header{};
   };
 
-  void copy_data(const image_memory& memory, uint64_t address);
-  void copy_piece(const image_memory& memory, uint64_t address, uint64_t begin, uint64_t end);
+  void copy_data();
   void choose_begin(const ring_choice& choice);
   uint32_t bytes_behind(uint32_t published, uint32_t consumed) const;
   void find_taken();
@@ -106,25 +106,18 @@ class frozen_ring {
   void fill(uint64_t position, uint64_t end);
   uint64_t find_next(uint64_t position);
   void look_ahead();
-  bool is_missing(uint64_t begin, uint64_t end) const;
-  const byte_range* missing_at(uint64_t position) const;
   uint64_t past_missing(uint64_t position) const;
   uint64_t missing_behind(uint64_t position) const;
   uint32_t offset_of(uint64_t position) const {
     return static_cast<uint32_t>(position) & (view_.geometry.capacity - 1);
   }
 
-  struct unmap {
-    size_t bytes;
-    void operator()(void* memory) const;
-  };
   struct release {
     void operator()(uint8_t* memory) const { std::free(memory); }
   };
-  std::unique_ptr<void, unmap> memory_;
+  region_copy copy_;
   region_view<native_seam> view_;
   ring_report report_;
-  std::vector<byte_range> missing_;    // of the region, offsets, by rising begin
   std::unique_ptr<uint8_t[], release> runs_;  // for each 8 bytes: how many records follow one another from there
   uint64_t last_time_ = 0;
 };
