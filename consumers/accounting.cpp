@@ -96,9 +96,10 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
     if (!rows.insert(key(row.cpu, row.type)).second) say("R3 BROKEN: {}: two rows of the driver's statistics", where);
     attempted[row.type] += account.attempted;
     discarded[row.cpu] += account.discarded;
-    if (!account.balances()) {
-      say("R3 BROKEN: {}: attempted {} is not committed {} + discarded {} + dropped {} + open {}", where,
-          account.attempted, account.committed, account.discarded, account.dropped_total(), account.open);
+    if (!row.balances()) {
+      say("R3 BROKEN: {}: attempted {} is not committed {} + discarded {} + dropped {} + filtered {} + open {}", where,
+          account.attempted, account.committed, account.discarded, account.dropped_total(), row.filtered_total(),
+          account.open);
     }
     if (const uint64_t got = received_of(row.cpu, row.type); got != account.committed) {
       say("R3 BROKEN: {}: committed {}, received {}", where, account.committed, got);

@@ -2,7 +2,7 @@
 //
 //   source of           counted by
 //   callbacks raised    the kernel that raised them (given by the caller)
-//   attempted, dropped  the driver, where an event asks for room
+//   attempted, dropped  the driver, where an event asks for room; and filtered: where it is judged, before it asks for any
 //   committed, discarded, open   the driver, where it walks the rings
 //   received, announced this class, record by record
 //

@@ -17,12 +17,34 @@ std::string duration_text(uint64_t nanoseconds) {
   return fmt::format("{:.1f} s", ns / 1e9);
 }
 
-std::string reasons_of(const account_row& row) {
-  std::string reasons;
-  for (uint32_t i = 0; i < drop_reason_count; ++i) {
-    if (row.dropped[i] == 0) continue;
-    reasons += fmt::format("{}{} {}", reasons.empty() ? "  " : ", ", name_of(static_cast<drop_reason>(i)), row.dropped[i]);
+// The rows of one type, of every CPU.
+struct type_row {
+  account_row account{};
+  uint64_t filtered[filter_reason_count] = {};
+
+  void add(const account_row& to_account, const uint64_t (&to_filtered)[filter_reason_count]) {
+    account.add(to_account);
+    for (uint32_t i = 0; i < filter_reason_count; ++i) filtered[i] += to_filtered[i];
   }
+  uint64_t filtered_total() const {
+    uint64_t sum = 0;
+    for (const uint64_t n : filtered) sum += n;
+    return sum;
+  }
+};
+
+template <class reason, size_t count>
+void add_reasons(std::string& reasons, const uint64_t (&of)[count]) {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (of[i] == 0) continue;
+    reasons += fmt::format("{}{} {}", reasons.empty() ? "  " : ", ", name_of(static_cast<reason>(i)), of[i]);
+  }
+}
+
+std::string reasons_of(const type_row& row) {
+  std::string reasons;
+  add_reasons<drop_reason>(reasons, row.account.dropped);
+  add_reasons<filter_reason>(reasons, row.filtered);
   return reasons;
 }
 
@@ -30,30 +52,32 @@ std::string reasons_of(const account_row& row) {
 
 std::string summarize(const summary_input& input) {
   const accounting& account = input.stream.account();
-  std::map<uint16_t, account_row> types;
-  for (const protocol::statistics_row& row : input.driver.rows) types[row.type].add(row.account);
+  std::map<uint16_t, type_row> types;
+  for (const protocol::statistics_row& row : input.driver.rows) types[row.type].add(row.account, row.filtered);
   for (uint16_t type = 0; type < max_record_types; ++type) {
     if (account.received_of(type) != 0) types.try_emplace(type);
   }
 
   std::string out;
   const auto append = std::back_inserter(out);
-  account_row all{};
-  for (const auto& [type, row] : types) all.add(row);
+  type_row all;
+  for (const auto& [type, row] : types) all.add(row.account, row.filtered);
   const bool driver_is_silent = input.incomparable && input.driver.rows.empty();
-  const auto line = [&](const std::string& name, const account_row& row, uint64_t delivered) {
+  const auto line = [&](const std::string& name, const type_row& row, uint64_t delivered) {
     if (driver_is_silent) {
       fmt::format_to(append, "{:<18}{:>12}\n", name, delivered);
     } else {
-      fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}{}\n", name, row.attempted, delivered, row.discarded,
-                     row.dropped_total(), row.open, reasons_of(row));
+      const account_row& account_of_row = row.account;
+      fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>12}{:>8}{}\n", name, account_of_row.attempted, delivered,
+                     account_of_row.discarded, account_of_row.dropped_total(), row.filtered_total(), account_of_row.open,
+                     reasons_of(row));
     }
   };
   if (driver_is_silent) {
     fmt::format_to(append, "{:<18}{:>12}\n", "type", "delivered");
   } else {
-    fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>8}\n", "type", "attempted", "delivered", "discarded",
-                   "dropped", "open");
+    fmt::format_to(append, "{:<18}{:>12}{:>12}{:>12}{:>12}{:>12}{:>8}\n", "type", "attempted", "delivered", "discarded",
+                   "dropped", "filtered", "open");
   }
   for (const auto& [type, row] : types) line(input.stream.names().name_of(type), row, account.received_of(type));
   line("all", all, account.received_records());
@@ -70,11 +94,13 @@ std::string summarize(const summary_input& input) {
   fmt::format_to(append, "announced as lost: {}; late: {}; overdue: {}; met a type switched off: {}\n",
                  account.announced_events(), account.late_records(), input.driver.header.overdue_records,
                  input.driver.header.switched_off);
-  if (all.open != 0) fmt::format_to(append, "{} reservations were still open at the end\n", all.open);
+  if (all.account.open != 0) {
+    fmt::format_to(append, "{} reservations were still open at the end\n", all.account.open);
+  }
 
   if (input.incomparable) fmt::format_to(append, "the accounts were not compared: {}\n", *input.incomparable);
   if (input.broken.empty() && !input.incomparable) {
-    out += "R3 holds: every event attempted was delivered, discarded, announced as lost, or is open\n";
+    out += "R3 holds: every event attempted was delivered, discarded, announced as lost, filtered, or is open\n";
   } else {
     constexpr size_t shown = 20;
     for (size_t i = 0; i < std::min(shown, input.broken.size()); ++i) out += input.broken[i] + "\n";

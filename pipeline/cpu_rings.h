@@ -18,6 +18,7 @@ enum class reserve_status : uint32_t {
   ok,
   dropped,       // counted by reason, and announced in the stream
   invalid_type,  // not a type of this format: the caller's mistake, counted nowhere
+  filtered,      // a filter in front of the rings did not want it, and counted it; rings never say this
 };
 
 template <class seam, class clock>

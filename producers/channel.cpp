@@ -13,7 +13,7 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
   LARGE_INTEGER frequency;
   KeQueryPerformanceCounter(&frequency);
   const uint32_t cpus = KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS);
-  if (!rings_.allocate(functions, cpus) || !views_.allocate(functions, cpus * lanes_per_cpu) ||
+  if (!filter_.create(functions) || !rings_.allocate(functions, cpus) || !views_.allocate(functions, cpus * lanes_per_cpu) ||
       !regions_.allocate(functions, cpus * lanes_per_cpu)) {
     return STATUS_INSUFFICIENT_RESOURCES;
   }

@@ -4,11 +4,14 @@
 //   write      from any IRQL up to DISPATCH_LEVEL; payload from non-paged memory if at DISPATCH_LEVEL
 //   reserve    from any IRQL up to DISPATCH_LEVEL; the record is filled and closed at the caller's IRQL
 //
+// The filter (producers/event_filter.h) stands in front of it: own events are judged here, the library's where they arise.
+//
 // Nothing is allocated per event. A record that finds no room is counted and announced, never waited for.
 #pragma once
 
 #include "pipeline/cpu_rings.h"
 #include "pipeline/wake.h"
+#include "producers/event_filter.h"
 #include "producers/events.h"
 #include "producers/pool.h"
 #include "producers/scopes.h"
@@ -73,6 +76,7 @@ class channel {
   // Copies `length` bytes and commits at once. Up to DISPATCH_LEVEL. The look at the announcement is part of the section: a
   // thread that is suspended where the section ends would leave its record lying, and nobody else would signal (W1).
   reserve_status write(uint16_t type, uint8_t version, const void* payload, uint32_t length) {
+    if (filter_.is_set() && !filter_.keeps_own(type, payload, length)) [[unlikely]] return reserve_status::filtered;
     const dispatch_section section;
     const uint32_t cpu = section.cpu();
     const reserve_status status = rings_[cpu].write(type, version, payload, length);
@@ -80,13 +84,15 @@ class channel {
     return status;
   }
 
-  // Room for `length` bytes of payload; the first 8 become the current process and thread, and stay as they are (events
+  // For the library's events, of which the producer asks the filter first (producers/event_decision.h). Room for
+  // `length` bytes of payload; the first 8 become the current process and thread, and stay as they are (events
   // of the library begin with event_context). False: there is no room, which is counted. Up to DISPATCH_LEVEL.
   [[nodiscard]] bool reserve_event(uint16_t type, uint32_t length, reservation& held);
 
   // The same without context and without critical region, for whoever closes a record elsewhere: close() from any thread.
   [[nodiscard]] reserve_status reserve(uint16_t type, uint8_t version, uint32_t length, kernel_record& record,
                                        uint32_t& cpu) {
+    if (filter_.is_set() && !filter_.keeps_own(type, nullptr, length)) [[unlikely]] return reserve_status::filtered;
     dispatch_section section;
     cpu = section.cpu();
     return reserve_on(cpu, type, version, length, record, [](const kernel_record&) {});
@@ -124,6 +130,8 @@ class channel {
     return static_cast<uint64_t>(types_[1].load(memory_order::relaxed)) << 32 | types_[0].load(memory_order::relaxed);
   }
   uint64_t switched_off() { return static_cast<uint64_t>(InterlockedCompareExchange64(&switched_off_, 0, 0)); }
+
+  event_filter& filter() { return filter_; }
 
   // The consumer's side.
   uint32_t cpu_count() const { return rings_.count(); }
@@ -166,6 +174,7 @@ class channel {
   }
 
   wake_line<native_seam> wake_;
+  event_filter filter_;
   atomic_word types_[2];  // one bit a type
   KSPIN_LOCK types_lock_{};
   uint64_t wanted_types_ = 0;

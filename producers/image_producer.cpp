@@ -44,7 +44,15 @@ VOID NTAPI image_producer::on_notify(PUNICODE_STRING path, HANDLE pid, PIMAGE_IN
 
 void image_producer::loaded(const UNICODE_STRING* path, HANDLE pid, const IMAGE_INFO& info) {
   if (!channel_->is_on(event_type_image_load)) return;
+  event_decision decision(channel_->filter(), event_type_image_load);
+  if (!decision.wants(process_id_of(pid))) return;
   const kernel_string name(path, channel_->max_payload() - sizeof(image_load_payload));
+  if (!decision.keeps_image(name.judged(), [&](key_hash& key) {
+        key.add(process_id_of(pid));
+        key.add(name.bytes, name.original_length);
+      })) {
+    return;
+  }
 
   reservation record;
   if (!channel_->reserve_event(event_type_image_load, sizeof(image_load_payload) + name.stored_length, record)) return;

@@ -2,6 +2,7 @@
 // Up to APC_LEVEL: the strings that notify routines get are in paged memory.
 #pragma once
 
+#include "producers/event_decision.h"
 #include "producers/events.h"
 #include "producers/scopes.h"
 
@@ -21,6 +22,9 @@ struct kernel_string {
     original_length = static_cast<uint16_t>(string->Length & ~1u);
     stored_length = original_length <= bound ? original_length : static_cast<uint16_t>(bound & ~1u);
   }
+
+  // For a filter: all of it, whatever of it is stored.
+  judged_path judged() const { return {bytes, original_length, available, true}; }
 
   // Copies to `payload + offset` and describes it. Returns the offset behind the string.
   uint32_t copy(uint8_t* payload, uint32_t offset, string_field& field) const {

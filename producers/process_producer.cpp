@@ -87,12 +87,21 @@ uint64_t process_producer::start_key(PEPROCESS process, uint32_t& flags) const {
 
 void process_producer::created(PEPROCESS process, HANDLE pid, const PS_CREATE_NOTIFY_INFO& info) {
   threads_->process_created(process_id_of(pid));
+  channel_->filter().process_started(process_id_of(pid), process_id_of(info.ParentProcessId));
   if (!channel_->is_on(event_type_process_create)) return;
+  event_decision decision(channel_->filter(), event_type_process_create);
+  if (!decision.wants(process_id_of(pid))) return;
   uint32_t flags = 0;
   const uint64_t key = start_key(process, flags);
   const uint32_t bound = (channel_->max_payload() - sizeof(process_create_payload)) / 2;
   const kernel_string image(info.ImageFileName, bound);
   const kernel_string command(info.CommandLine, bound);
+  if (!decision.keeps_image(image.judged(), [&](key_hash& same) {
+        same.add(image.bytes, image.original_length);
+        same.add(command.bytes, command.original_length);
+      })) {
+    return;
+  }
 
   reservation record;
   const uint32_t length = sizeof(process_create_payload) + image.stored_length + command.stored_length;
@@ -115,7 +124,10 @@ void process_producer::created(PEPROCESS process, HANDLE pid, const PS_CREATE_NO
 
 void process_producer::created_plain(HANDLE parent_pid, HANDLE pid) {
   threads_->process_created(process_id_of(pid));
+  channel_->filter().process_started(process_id_of(pid), process_id_of(parent_pid));
   if (!channel_->is_on(event_type_process_create)) return;
+  event_decision decision(channel_->filter(), event_type_process_create);
+  if (!decision.wants(process_id_of(pid)) || !decision.keeps_unidentified()) return;
   PEPROCESS process = nullptr;
   if (!NT_SUCCESS(PsLookupProcessByProcessId(pid, &process))) process = nullptr;
   uint32_t flags = process_flag_no_details;
@@ -140,9 +152,22 @@ void process_producer::created_plain(HANDLE parent_pid, HANDLE pid) {
 
 void process_producer::exited(PEPROCESS process, HANDLE pid) {
   (void)threads_->take(process_id_of(pid));  // a process that never had a thread leaves no trace in the table
+  write_exit(process, pid);
+  channel_->filter().process_exited(process_id_of(pid));  // its last event was still its own
+}
+
+void process_producer::write_exit(PEPROCESS process, HANDLE pid) {
   if (!channel_->is_on(event_type_process_exit)) return;
+  event_decision decision(channel_->filter(), event_type_process_exit);
+  if (!decision.wants(process_id_of(pid))) return;
   uint32_t flags = 0;
   const uint64_t key = start_key(process, flags);
+  if (!decision.keeps(event_decision::context(), [&](key_hash& same) {
+        same.add(process_id_of(pid));
+        same.add(key);
+      })) {
+    return;
+  }
   NTSTATUS exit_status = STATUS_SUCCESS;
   if (process != nullptr) {
     exit_status = PsGetProcessExitStatus(process);

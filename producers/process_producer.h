@@ -31,6 +31,7 @@ class process_producer {
   void created(PEPROCESS process, HANDLE pid, const PS_CREATE_NOTIFY_INFO& info);
   void created_plain(HANDLE parent_pid, HANDLE pid);
   void exited(PEPROCESS process, HANDLE pid);
+  void write_exit(PEPROCESS process, HANDLE pid);
   uint64_t start_key(PEPROCESS process, uint32_t& flags) const;
 
   channel* channel_ = nullptr;

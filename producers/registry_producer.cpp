@@ -133,7 +133,8 @@ void registry_producer::dispatch(uint32_t notify_class, PVOID information) {
 
 // REG_CREATE_KEY_INFORMATION_V1 (Windows 7) begins with the same members.
 void registry_producer::opening_key(uint16_t type, REG_CREATE_KEY_INFORMATION& information) {
-  if (!wanted(type)) return;
+  event_decision decision(channel_->filter(), type);
+  if (!wanted(type, decision)) return;
   const uint32_t bound = room_behind(sizeof(registry_key_payload));
   const key_path root(*functions_, cookie_, information.RootObject);
   const given_string name(information.CompleteName);
@@ -149,11 +150,12 @@ void registry_producer::opening_key(uint16_t type, REG_CREATE_KEY_INFORMATION& i
       payload.outcome.flags |= registry_flag_relative_path;
     }
   }
-  captured(capture, type, information.CallContext);
+  captured(capture, type, decision, information.CallContext);
 }
 
 void registry_producer::deleting_key(REG_DELETE_KEY_INFORMATION& information) {
-  if (!wanted(event_type_registry_delete_key)) return;
+  event_decision decision(channel_->filter(), event_type_registry_delete_key);
+  if (!wanted(event_type_registry_delete_key, decision)) return;
   const uint32_t bound = room_behind(sizeof(registry_key_payload));
   const key_path path(*functions_, cookie_, information.Object);
   const uint32_t length = path.get() != nullptr ? shorter(path.get()->Length, bound) : 0;
@@ -163,11 +165,12 @@ void registry_producer::deleting_key(REG_DELETE_KEY_INFORMATION& information) {
     payload_writer writer(*capture, sizeof(registry_key_payload));
     writer.append(path.get(), bound, payload_of<registry_key_payload>(*capture).key_path);
   }
-  captured(capture, event_type_registry_delete_key, information.CallContext);
+  captured(capture, event_type_registry_delete_key, decision, information.CallContext);
 }
 
 void registry_producer::setting_value(REG_SET_VALUE_KEY_INFORMATION& information) {
-  if (!wanted(event_type_registry_set_value)) return;
+  event_decision decision(channel_->filter(), event_type_registry_set_value);
+  if (!wanted(event_type_registry_set_value, decision)) return;
   const uint32_t room = room_behind(sizeof(registry_value_payload));
   const key_path path(*functions_, cookie_, information.Object);
   const given_string name(information.ValueName);
@@ -185,11 +188,12 @@ void registry_producer::setting_value(REG_SET_VALUE_KEY_INFORMATION& information
     writer.append(name, name_length, payload.value_name);
     writer.append_data(information.Data, information.DataSize, data_bound, payload.data);
   }
-  captured(capture, event_type_registry_set_value, information.CallContext);
+  captured(capture, event_type_registry_set_value, decision, information.CallContext);
 }
 
 void registry_producer::deleting_value(REG_DELETE_VALUE_KEY_INFORMATION& information) {
-  if (!wanted(event_type_registry_delete_value)) return;
+  event_decision decision(channel_->filter(), event_type_registry_delete_value);
+  if (!wanted(event_type_registry_delete_value, decision)) return;
   const uint32_t room = room_behind(sizeof(registry_value_payload));
   const key_path path(*functions_, cookie_, information.Object);
   const given_string name(information.ValueName);
@@ -204,11 +208,12 @@ void registry_producer::deleting_value(REG_DELETE_VALUE_KEY_INFORMATION& informa
     writer.append(path.get(), path_length, payload.key_path);
     writer.append(name, name_length, payload.value_name);
   }
-  captured(capture, event_type_registry_delete_value, information.CallContext);
+  captured(capture, event_type_registry_delete_value, decision, information.CallContext);
 }
 
 void registry_producer::renaming_key(REG_RENAME_KEY_INFORMATION& information) {
-  if (!wanted(event_type_registry_rename_key)) return;
+  event_decision decision(channel_->filter(), event_type_registry_rename_key);
+  if (!wanted(event_type_registry_rename_key, decision)) return;
   const uint32_t room = room_behind(sizeof(registry_rename_payload));
   const key_path path(*functions_, cookie_, information.Object);
   const given_string name(information.NewName);
@@ -223,13 +228,38 @@ void registry_producer::renaming_key(REG_RENAME_KEY_INFORMATION& information) {
     writer.append(path.get(), path_length, payload.key_path);
     writer.append(name, name_length, payload.new_name);
   }
-  captured(capture, event_type_registry_rename_key, information.CallContext);
+  captured(capture, event_type_registry_rename_key, decision, information.CallContext);
+}
+
+// The second look at what a filter wants is at the capture: what is judged is what will be delivered, whatever the process
+// does to its memory meanwhile.
+bool registry_producer::keeps(registry_capture& capture, event_decision& decision) {
+  const auto& payload = payload_of<registry_key_payload>(capture);
+  const string_field& path = capture.type == event_type_registry_rename_key
+                                 ? payload_of<registry_rename_payload>(capture).key_path
+                             : capture.type == event_type_registry_set_value ||
+                                     capture.type == event_type_registry_delete_value
+                                 ? payload_of<registry_value_payload>(capture).key_path
+                                 : payload.key_path;
+  const bool known =
+      (path.flags & string_flag_unavailable) == 0 && (payload.outcome.flags & registry_flag_relative_path) == 0;
+  // A root and a name below it can be longer than a string_field tells: then the length is at its limit.
+  const bool whole = path.length == path.original_length && path.length < longest_string;
+  constexpr uint32_t identified_by = offsetof(registry_key_payload, outcome) + sizeof(registry_outcome);
+  return decision.keeps_key({capture.payload() + path.offset, path.length, known, whole}, [&](key_hash& key) {
+    key.add(capture.payload() + identified_by, capture.length - identified_by);
+  });
 }
 
 // The operation goes on; its end finds the capture. Where there is no end to hear of, this is all there is to
 // say.
-void registry_producer::captured(registry_capture* capture, uint16_t type, PVOID& call_context) {
+void registry_producer::captured(registry_capture* capture, uint16_t type, event_decision& decision,
+                                 PVOID& call_context) {
   if (capture == nullptr) capture = bare(type);
+  if (!keeps(*capture, decision)) {
+    if (capture != bare(type)) store_.give_back(capture);
+    return;
+  }
   if (outcomes_) {
     call_context = capture;
     return;

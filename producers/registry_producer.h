@@ -13,6 +13,7 @@
 
 #include "kernel_port/driver/protocol.h"
 #include "producers/channel.h"
+#include "producers/event_decision.h"
 #include "producers/registry_capture.h"
 
 namespace sluice {
@@ -49,16 +50,17 @@ class registry_producer {
   static NTSTATUS NTAPI on_notify(PVOID context, PVOID notify_class, PVOID information);
   void dispatch(uint32_t notify_class, PVOID information);
 
-  // An event is decided on here and nowhere else: before anything is looked up or copied for it. Once per
-  // operation.
-  bool wanted(uint16_t type) { return channel_->is_on(type); }
+  // An event is decided on here and nowhere else: before anything is looked up or copied for it, and in keeps(), when it is
+  // captured. Once per operation.
+  bool wanted(uint16_t type, event_decision& decision) { return channel_->is_on(type) && decision.wants(); }
+  bool keeps(registry_capture& capture, event_decision& decision);
 
   void opening_key(uint16_t type, REG_CREATE_KEY_INFORMATION& information);
   void deleting_key(REG_DELETE_KEY_INFORMATION& information);
   void setting_value(REG_SET_VALUE_KEY_INFORMATION& information);
   void deleting_value(REG_DELETE_VALUE_KEY_INFORMATION& information);
   void renaming_key(REG_RENAME_KEY_INFORMATION& information);
-  void captured(registry_capture* capture, uint16_t type, PVOID& call_context);
+  void captured(registry_capture* capture, uint16_t type, event_decision& decision, PVOID& call_context);
   void ended(const REG_POST_OPERATION_INFORMATION& post);
   void write(registry_capture& capture, int32_t status, uint32_t flags, uint32_t disposition);
   registry_capture* bare(uint16_t type);

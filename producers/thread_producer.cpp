@@ -27,6 +27,13 @@ bool start_address_of(HANDLE tid, uint64_t& address) {
   return NT_SUCCESS(queried);
 }
 
+bool keeps(event_decision& decision, HANDLE pid, uint64_t start_address) {
+  return decision.keeps(event_decision::context(), [&](key_hash& key) {
+    key.add(process_id_of(pid));
+    key.add(start_address);
+  });
+}
+
 }  // namespace
 
 NTSTATUS thread_producer::start(channel& to, first_threads& threads, bool processes_seen) {
@@ -64,9 +71,12 @@ VOID NTAPI thread_producer::on_notify(HANDLE pid, HANDLE tid, BOOLEAN create) {
 void thread_producer::created(HANDLE pid, HANDLE tid) {
   const bool first = threads_->take(process_id_of(pid));
   if (!channel_->is_on(event_type_thread_create)) return;
+  event_decision decision(channel_->filter(), event_type_thread_create);
+  if (!decision.wants(process_id_of(pid))) return;
   uint32_t flags = 0;
   uint64_t address = 0;
   if (!start_address_of(tid, address)) flags |= thread_flag_no_start_address;
+  if (!keeps(decision, pid, address)) return;
 
   reservation record;
   if (!channel_->reserve_event(event_type_thread_create, sizeof(thread_payload), record)) return;
@@ -87,9 +97,12 @@ void thread_producer::created(HANDLE pid, HANDLE tid) {
 
 void thread_producer::exited(HANDLE pid, HANDLE tid) {
   if (!channel_->is_on(event_type_thread_exit)) return;
+  event_decision decision(channel_->filter(), event_type_thread_exit);
+  if (!decision.wants(process_id_of(pid))) return;
   uint64_t address = 0;
   uint32_t flags = 0;
   if (!start_address_of(tid, address)) flags |= thread_flag_no_start_address;
+  if (!keeps(decision, pid, address)) return;
 
   reservation record;
   if (!channel_->reserve_event(event_type_thread_exit, sizeof(thread_payload), record)) return;

@@ -175,9 +175,9 @@ class statistics_reader {
     if (!rows.empty()) std::memcpy(rows.data(), buffer_.data() + sizeof header, rows.size() * sizeof rows[0]);
     for (const protocol::statistics_row& row : rows) {
       const account_row& a = row.account;
-      if (!a.balances()) {
-        broken("R3", row.cpu, "type {}: attempted {}, but committed {}, discarded {}, open {}, dropped {}", row.type,
-               a.attempted, a.committed, a.discarded, a.open, a.dropped_total());
+      if (!row.balances()) {
+        broken("R3", row.cpu, "type {}: attempted {}, but committed {}, discarded {}, open {}, dropped {}, filtered {}",
+               row.type, a.attempted, a.committed, a.discarded, a.open, a.dropped_total(), row.filtered_total());
       }
       account_row& before = last_[row.cpu * max_record_types + row.type];
       if (a.attempted < before.attempted || a.committed < before.committed || a.discarded < before.discarded ||

@@ -106,8 +106,34 @@ NTSTATUS sensor::control(ULONG code, PIRP, void* buffer, ULONG in, ULONG out, UL
       return status;
     }
     case protocol::code_flush: worker_.flush(); return STATUS_SUCCESS;
+    case protocol::code_set_filter:
+    case protocol::code_clear_filter:
+    case protocol::code_filter: return control_filter(code, buffer, in, out, written);
     default: return STATUS_INVALID_DEVICE_REQUEST;
   }
+}
+
+// The buffer is the system's copy, which no process can reach. It is copied once more all the same before it is looked at: the
+// filter keeps that copy.
+NTSTATUS sensor::control_filter(ULONG code, void* buffer, ULONG in, ULONG out, ULONG_PTR& written) {
+  // A kernel component may call from anywhere; a filter is compiled, and its former one waited for, at PASSIVE_LEVEL.
+  if (KeGetCurrentIrql() != PASSIVE_LEVEL) return STATUS_INVALID_DEVICE_STATE;
+  event_filter& filter = channel_.filter();
+  if (code == protocol::code_filter) {
+    uint32_t bytes = 0;
+    const NTSTATUS status = filter.read(buffer, out, bytes);
+    written = bytes;
+    return status;
+  }
+  if (out < sizeof(filter_answer)) return STATUS_BUFFER_TOO_SMALL;  // before anything changes
+  filter_answer result{};
+  if (code == protocol::code_set_filter) {
+    const NTSTATUS status = filter.set(buffer, in, result);
+    if (!NT_SUCCESS(status)) return status;
+  } else {
+    filter.clear(result);
+  }
+  return answer(result, buffer, out, written);
 }
 
 }  // namespace sluice

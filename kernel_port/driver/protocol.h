@@ -7,13 +7,14 @@
 
 #include "pipeline/account.h"
 #include "pipeline/record.h"
+#include "producers/filter_message.h"
 
 namespace sluice::protocol {
 
 inline constexpr char16_t device_name[] = u"\\Device\\Sluice";
 inline constexpr char16_t link_name[] = u"\\DosDevices\\Sluice";
 
-inline constexpr uint32_t version = 1;
+inline constexpr uint32_t version = 2;
 inline constexpr uint32_t min_read_bytes = 64 * 1024;  // holds the longest record of any ring
 
 constexpr uint32_t control_code(uint32_t function, uint32_t access) {
@@ -70,9 +71,22 @@ struct statistics_row {
   uint16_t cpu;
   uint16_t type;
   uint32_t reserved;
-  account_row account;
+  account_row account;  // `attempted` includes what was filtered
+  uint64_t filtered[filter_reason_count];
+
+  constexpr uint64_t filtered_total() const {
+    uint64_t sum = 0;
+    for (uint64_t n : filtered) sum += n;
+    return sum;
+  }
+  // R3, with the filter.
+  constexpr bool balances() const {
+    return account.attempted == account.committed + account.discarded + account.open + account.dropped_total() +
+                                    filtered_total();
+  }
 };
-static_assert(sizeof(statistics_row) == 72);
+static_assert(sizeof(statistics_row) == 128);
+static_assert(offsetof(statistics_row, account) == 8 && offsetof(statistics_row, filtered) == 72);
 
 struct set_types {
   uint32_t version;

@@ -48,6 +48,7 @@ class sensor {
   static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp);
 
   NTSTATUS control(ULONG code, PIRP irp, void* buffer, ULONG in, ULONG out, ULONG_PTR& written);
+  NTSTATUS control_filter(ULONG code, void* buffer, ULONG in, ULONG out, ULONG_PTR& written);
   protocol::capabilities capabilities();
   uint64_t available_types();
   NTSTATUS set_types(const protocol::set_types& request);

@@ -26,7 +26,11 @@ VOID NTAPI worker::snapshot_on_cpu(PKDPC, PVOID context, PVOID, PVOID) {
   if (to.settled) {
     to.where = rings.where();
     to.violations = rings.violations();
-    for (uint32_t type = 0; type < max_record_types; ++type) to.rows[type] = rings.row(type);
+    const event_filter& filter = to.self->channel_->filter();
+    for (uint32_t type = 0; type < max_record_types; ++type) {
+      to.rows[type] = rings.row(type);
+      to.filtered[type] = filter.row(to.cpu, type);
+    }
   }
   KeSetEvent(&to.done, IO_NO_INCREMENT, FALSE);
 }
@@ -73,11 +77,13 @@ NTSTATUS worker::collect_statistics(void* buffer, uint32_t size, uint32_t& writt
     snapshot(cpu);
     header.violations += snapshot_[0].violations;
     for (uint32_t type = 0; type < max_record_types; ++type) {
-      const account_row& account = snapshot_[0].rows[type];
-      if (account.attempted == 0) continue;
+      protocol::statistics_row row{static_cast<uint16_t>(cpu), static_cast<uint16_t>(type), 0,
+                                   snapshot_[0].rows[type], {}};
+      for (uint32_t i = 0; i < filter_reason_count; ++i) row.filtered[i] = snapshot_[0].filtered[type].filtered[i];
+      row.account.attempted += row.filtered_total();  // they were attempted here, and never came to the rings
+      if (row.account.attempted == 0) continue;
       ++header.row_count;
       if (size - end < sizeof(protocol::statistics_row)) continue;  // counted: the caller learns what it would take
-      const protocol::statistics_row row{static_cast<uint16_t>(cpu), static_cast<uint16_t>(type), 0, account};
       copy_bytes(base + end, &row, sizeof row);
       end += sizeof row;
     }

@@ -108,6 +108,7 @@ class worker {
     uint64_t violations;
     kernel_rings::positions where;
     account_row rows[max_record_types];
+    filter_row filtered[max_record_types];
   };
   nonpaged_array<cpu_snapshot> snapshot_;
 };

@@ -4,7 +4,7 @@
     driver_sources_gate.py [--root DIRECTORY]
 
 In every source and header of kernel_port/driver/ and producers/, comments left out:
-  includes       our own files of pipeline/, producers/ and kernel_port/driver/, "kernel_port/nt/nt.h", <stdint.h>,
+  includes       our own files of pipeline/, producers/, kernel_port/driver/ and kernel_port/snapshot/, "kernel_port/nt/nt.h", <stdint.h>,
                  <stddef.h>; nt.h is the only way to the kernel's headers
   conditionals   decide by compiler, machine, DBG or NT version; never by operating system or simulation
   names          nothing of sluice::sim, of the C++ library or of POSIX
@@ -16,7 +16,7 @@ import re
 import sys
 
 DIRECTORIES = ("kernel_port/driver", "producers")
-INCLUDES = re.compile(r'^("((pipeline|producers|kernel_port/driver)/[\w/]+\.h|kernel_port/nt/nt\.h)"|<(stdint|stddef)\.h>)$')
+INCLUDES = re.compile(r'^("((pipeline|producers|kernel_port/driver|kernel_port/snapshot)/[\w/]+\.h|kernel_port/nt/nt\.h)"|<(stdint|stddef)\.h>)$')
 CONDITIONS = re.compile(r"^(defined|_MSC_VER|__GNUC__|__clang__|_M_(X64|IX86|ARM64|AMD64)|__(x86_64|i386|aarch64)__|"
                         r"DBG|NTDDI_\w+|_WIN64|__cplusplus)$")
 NAMES = re.compile(r"\b(sim(?=\s*::)|sluice_sim\w*|SLUICE_SIM\w*|std(?=\s*::)|__linux\w*|linux|__unix\w*|_POSIX\w*|"
