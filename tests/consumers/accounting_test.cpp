@@ -33,9 +33,10 @@ struct agreement {
     add_row(0, event_type_process_create, {2, 2, 0, 0, {}});
     add_row(0, event_type_image_load, {5, 1, 1, 0, {3, 0, 0, 0}});
     add_row(0, record_type_loss, {1, 1, 0, 0, {}});
-    add_row(1, event_type_image_load, {1, 1, 0, 0, {}});
+    add_row(1, event_type_image_load, {3, 1, 0, 0, {}});
+    driver.rows.back().filtered[static_cast<uint32_t>(filter_reason::image)] = 2;
     driver.header.switched_off = 4;
-    raised.by_type = {{event_type_process_create, 2}, {event_type_image_load, 6}, {event_type_thread_create, 4}};
+    raised.by_type = {{event_type_process_create, 2}, {event_type_image_load, 8}, {event_type_thread_create, 4}};
     raised.always_on = 1u << event_type_process_create | 1u << event_type_image_load;
   }
   arrival receive(uint16_t cpu, uint64_t position, uint16_t type, uint64_t time, bool late = false) {
@@ -65,6 +66,18 @@ TEST(accounting, each_falsified_figure_breaks_the_check) {
       {"open", [](agreement& a) { a.driver.rows[1].account.open += 1; }},
       {"dropped: ring full", [](agreement& a) { a.driver.rows[1].account.dropped[0] -= 1; }},
       {"dropped: another reason", [](agreement& a) { a.driver.rows[1].account.dropped[2] += 1; }},
+      {"filtered", [](agreement& a) { a.driver.rows[3].filtered[0] += 1; }},
+      {"filtered, less", [](agreement& a) { a.driver.rows[3].filtered[2] -= 1; }},
+      {"filtered, which nobody raised",
+       [](agreement& a) {
+         a.driver.rows[3].filtered[2] += 1;
+         a.driver.rows[3].account.attempted += 1;
+       }},
+      {"a loss that is called filtered",
+       [](agreement& a) {
+         a.driver.rows[1].account.dropped[0] -= 1;
+         a.driver.rows[1].filtered[0] += 1;
+       }},
       {"a row that is missing", [](agreement& a) { a.driver.rows.pop_back(); }},
       {"a row that came twice", [](agreement& a) { a.driver.rows.push_back(a.driver.rows.back()); }},
       {"callbacks raised", [](agreement& a) { a.raised.by_type[event_type_process_create] += 1; }},
@@ -115,7 +128,8 @@ TEST(accounting, says_which_figures_contradict_each_other) {
   const std::vector<std::string> broken = a.check();
   ASSERT_EQ(broken.size(), 2u);
   EXPECT_EQ(broken[0],
-            "R3 BROKEN: process_create on cpu 0: attempted 2 is not committed 3 + discarded 0 + dropped 0 + open 0");
+            "R3 BROKEN: process_create on cpu 0: attempted 2 is not committed 3 + discarded 0 + dropped 0 + "
+            "filtered 0 + open 0");
   EXPECT_EQ(broken[1], "R3 BROKEN: process_create on cpu 0: committed 3, received 2");
 }
 
@@ -129,7 +143,7 @@ TEST(accounting, without_a_count_of_callbacks_the_rest_is_checked) {
 TEST(accounting, a_hole_without_a_discarded_record_is_a_lost_record) {
   agreement a;
   a.receive(1, 128, event_type_image_load, 150);  // 64 never came
-  a.driver.rows[3].account = {2, 2, 0, 0, {}};
+  a.driver.rows[3].account = {4, 2, 0, 0, {}};
   a.raised.by_type[event_type_image_load] += 1;
   const std::vector<std::string> broken = a.check();
   ASSERT_EQ(broken.size(), 1u);
@@ -139,13 +153,13 @@ TEST(accounting, a_hole_without_a_discarded_record_is_a_lost_record) {
 TEST(accounting, a_record_out_of_order_must_be_marked_late) {
   agreement a;
   a.receive(1, 64, event_type_image_load, 50);
-  a.driver.rows[3].account = {2, 2, 0, 0, {}};
+  a.driver.rows[3].account = {4, 2, 0, 0, {}};
   a.raised.by_type[event_type_image_load] += 1;
   EXPECT_EQ(a.check(), std::vector<std::string>{"M1 BROKEN: 1 records out of order and not marked late"});
 
   agreement b;
   b.receive(1, 64, event_type_image_load, 50, true);
-  b.driver.rows[3].account = {2, 2, 0, 0, {}};
+  b.driver.rows[3].account = {4, 2, 0, 0, {}};
   b.raised.by_type[event_type_image_load] += 1;
   b.driver.header.late_records = 1;
   EXPECT_EQ(b.check(), std::vector<std::string>());

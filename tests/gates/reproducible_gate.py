@@ -3,7 +3,7 @@
 
     reproducible_gate.py IMAGE [--root DIRECTORY]
 
-Copies pipeline/, producers/, kernel_port/driver/ and kernel_port/nt/ to another place, builds the driver there, and
+Copies pipeline/, producers/, kernel_port/driver/, kernel_port/snapshot/ and kernel_port/nt/ to another place, builds the driver there, and
 compares it with IMAGE byte for byte. Exit status: 0 the same, 1 not.
 """
 import argparse
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-PARTS = ("pipeline", "producers", "kernel_port/driver", "kernel_port/nt")
+PARTS = ("pipeline", "producers", "kernel_port/driver", "kernel_port/snapshot", "kernel_port/nt")
 
 
 def build_elsewhere(root, place):
