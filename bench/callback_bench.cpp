@@ -38,7 +38,7 @@ VOID NTAPI unload(PDRIVER_OBJECT) {
 
 NTSTATUS NTAPI enter(PDRIVER_OBJECT object, PUNICODE_STRING) {
   object->DriverUnload = &unload;
-  kernel_functions functions{};
+  static kernel_functions functions{};  // lives as long as the channel
   resolve_kernel_functions(functions);
   driver.emplace();
   NTSTATUS status = driver->events.create(functions, {main_geometry, spare_geometry, 1, 0, main_geometry.capacity / 4});

@@ -164,6 +164,7 @@ int run(int count, char** given) {
   add_write(with);
   add_instructions(with);
   add_callback(with);
+  add_filter(with);
   add_limits(with);
   add_handover(with);
   add_parallel(with);

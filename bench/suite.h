@@ -25,6 +25,7 @@ struct settings {
 void add_write(const settings& with);
 void add_instructions(const settings& with);
 void add_callback(const settings& with);
+void add_filter(const settings& with);
 void add_handover(const settings& with);
 void add_limits(const settings& with);
 void add_parallel(const settings& with);

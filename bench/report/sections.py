@@ -98,6 +98,32 @@ Up to the wake-up look it is `channel::write`, an event of a driver's own: {show
 **{times(ratio(whole, write))}** that write.
 
 {picture("callback", "the parts of a callback")}
+{filter_table(results)}"""
+
+
+FILTERS = (("none", "no filter is set: both looks at an event"),
+           ("sections", "a reader of a snapshot comes and goes: two sections, nothing else"),
+           ("refused", "refused at the first look, and counted"),
+           ("types", "kept; the filter says nothing but types"),
+           ("processes_10", "kept; 10 rules for processes and their descendants"),
+           ("processes_4000", "kept; 4,000 such rules"),
+           ("paths_10", "kept; 10 paths, one of which applies to a path of 73 units"),
+           ("paths_10000", "kept; 10,000 such paths"),
+           ("limits", "kept; a window for repeats (over 150 bytes), a rate per type and one per process"))
+
+
+def filter_table(results):
+    """What a filter adds to a callback. Empty for a run from before there were filters."""
+    if not results.has("callback/filter/none"):
+        return ""
+    rows = [[title, shown(results.figure(f"callback/filter/{name}"))] for name, title in FILTERS]
+    for name, title in (("replace_2", "2 CPUs"), ("replace_16", "16 CPUs")):
+        rows.append([f"setting a filter, nobody reading: {title}, a DPC on each", shown(results.figure(f"callback/filter/{name}"))])
+    return f"""
+What a filter adds (docs/filters.md). A decision has two sections at DISPATCH_LEVEL, which are the simulation's; a path is
+hashed once, however many entries there are.
+
+{table(["decision about one event", "ns"], rows)}
 """
 
 

@@ -5,7 +5,7 @@
 namespace sluice::test {
 namespace {
 
-constexpr auto patience = std::chrono::seconds(60);
+constexpr auto patience = std::chrono::seconds(120);
 
 // Reads until told to stop, and then what is left.
 class reading_client {
@@ -44,7 +44,7 @@ TEST(driver_filter_swap, every_event_is_decided_by_one_whole_filter_and_none_is_
   set_filter(setter, a);
   const uint64_t held = on.machine.in_use().pool_blocks;
 
-  constexpr uint64_t enough_swaps = 400, enough_events = 3000;
+  constexpr uint64_t enough_swaps = 300, enough_events = 2000;
   std::atomic<bool> stop{false};
   std::atomic<uint64_t> events[2] = {};
   std::vector<std::thread> producers;
