@@ -18,7 +18,7 @@ std::string type_name(uint16_t type) {
 }  // namespace
 
 arrival accounting::received(const delivered_record& record, uint64_t now, uint64_t frequency) {
-  if (record.figures) return arrival::in_order;  // not a record of a ring
+  if (record.figures || record.of_stream) return arrival::in_order;  // not a record of a ring
   const arrival how = identities_.note(record.identity, record_header_size + record.payload_length);
   if (how == arrival::duplicate) {
     ++duplicates_;

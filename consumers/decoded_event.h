@@ -63,6 +63,11 @@ struct anchor_event {
   uint64_t counter = 0, frequency = 0, utc = 0;
 };
 
+struct epoch_event {
+  uint32_t epoch = 0;
+  uint64_t offset = 0, first_counter = 0;
+};
+
 struct overdue_event {
   uint64_t position = 0, time = 0, age = 0;
   uint32_t type = 0;
@@ -114,7 +119,7 @@ using event_body =
     std::variant<process_create_event, process_exit_event, thread_create_event, thread_exit_event, image_load_event,
                  registry_create_key_event, registry_open_key_event, registry_set_value_event,
                  registry_delete_key_event, registry_delete_value_event, registry_rename_key_event,
-                 loss_event, anchor_event, overdue_event, type_declaration_event, own_event, unknown_event, damaged_event>;
+                 loss_event, anchor_event, epoch_event, overdue_event, type_declaration_event, own_event, unknown_event, damaged_event>;
 
 struct decoded_event {
   record_identity identity{};

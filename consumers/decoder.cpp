@@ -100,6 +100,15 @@ anchor_event read_anchor(payload_reader& in) {
   return event;
 }
 
+epoch_event read_epoch(payload_reader& in) {
+  using layout = epoch_payload;
+  epoch_event event;
+  event.epoch = in.field<uint32_t>(offsetof(layout, epoch), "epoch").value_or(0);
+  event.offset = in.field<uint64_t>(offsetof(layout, offset), "offset").value_or(0);
+  event.first_counter = in.field<uint64_t>(offsetof(layout, first_counter), "first_counter").value_or(0);
+  return event;
+}
+
 overdue_event read_overdue(payload_reader& in) {
   using layout = overdue_payload;
   overdue_event event;
@@ -154,6 +163,7 @@ size_t fixed_bytes_of(uint16_t type) {
     case record_type_loss: return sizeof(loss_payload);
     case record_type_anchor: return sizeof(anchor_payload);
     case record_type_overdue: return sizeof(overdue_payload);
+    case record_type_epoch: return sizeof(epoch_payload);
     case event_type_process_create: return sizeof(process_create_payload);
     case event_type_process_exit: return sizeof(process_exit_payload);
     case event_type_thread_create:
@@ -173,6 +183,7 @@ std::string_view name_of_type(uint16_t type) {
     case record_type_anchor: return "anchor";
     case record_type_type_declaration: return "type_declaration";
     case record_type_overdue: return "overdue";
+    case record_type_epoch: return "epoch";
     case event_type_process_create: return "process_create";
     case event_type_process_exit: return "process_exit";
     case event_type_thread_create: return "thread_create";
@@ -215,6 +226,7 @@ decoded_event decoder::decode(const delivered_record& record) {
     case record_type_loss: event.body = read_loss(in, record.figures); break;
     case record_type_anchor: event.body = read_anchor(in); break;
     case record_type_overdue: event.body = read_overdue(in); break;
+    case record_type_epoch: event.body = read_epoch(in); break;
     case record_type_type_declaration: {
       auto learned = types_.learn(payload);
       if (auto* wrong = std::get_if<declaration_error>(&learned)) {

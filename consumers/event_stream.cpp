@@ -10,6 +10,7 @@ namespace sluice {
 event_stream::event_stream(event_source& source, size_t buffer_bytes)
     : source_(source), buffer_(std::max(buffer_bytes, source.least_buffer())), reader_({}) {
   const protocol::capabilities about = source.capabilities();
+  clock_.set_offset(about.clock_offset);
   if (about.clock_frequency != 0) {
     clock_.set_frequency(about.clock_frequency);
     if (about.anchor_utc != 0) clock_.set_anchor({about.anchor_counter, about.clock_frequency, about.anchor_utc});
@@ -57,10 +58,12 @@ bool event_stream::take_record() {
       return false;
     }
     const uint64_t frequency = received_at_ == 0 ? 0 : reader_.clock_frequency();  // without a moment there is no latency
-    if (account_.received(record, received_at_, frequency) == arrival::duplicate) continue;
+    if (account_.received(record, clock_.time_of_counter(received_at_), frequency) == arrival::duplicate) continue;
     event_ = decoder_.decode(record);
     if (const auto* anchor = std::get_if<anchor_event>(&event_.body)) {
       clock_.set_anchor(*anchor);
+    } else if (const auto* epoch = std::get_if<epoch_event>(&event_.body)) {
+      clock_.set_offset(epoch->offset);
     } else if (const auto* loss = std::get_if<loss_event>(&event_.body)) {
       account_.announced(record.identity.cpu, *loss);
     } else if (std::holds_alternative<damaged_event>(event_.body)) {

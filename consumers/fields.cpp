@@ -159,6 +159,11 @@ class walker {
     visitor_.utc("utc", e.utc);
     visitor_.number("boot", event_.identity.boot);
   }
+  void operator()(const epoch_event& e) {
+    visitor_.number("epoch", e.epoch);
+    visitor_.number("offset", e.offset);
+    visitor_.number("first_counter", e.first_counter);
+  }
   void operator()(const overdue_event& e) {
     visitor_.word("open_type", names_.name_of(static_cast<uint16_t>(std::min<uint32_t>(e.type, UINT16_MAX))));
     visitor_.number("open_cpu", e.cpu);

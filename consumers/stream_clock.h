@@ -1,4 +1,4 @@
-// From the ticks of records to UTC: by the last anchor of the stream,
+// From the times of records, in ticks, to UTC: by the last anchor of the stream,
 //
 //   utc = anchor.utc + (t - anchor.counter) * 10^7 / anchor.frequency      (128-bit, rounded towards the past)
 //
@@ -17,6 +17,9 @@ namespace sluice {
 class stream_clock {
  public:
   void set_anchor(const anchor_event& anchor) { anchor_ = anchor; }
+  // Stream time - counter: 0, until the driver's clock has stepped back (producers/events.h: epoch_payload).
+  void set_offset(uint64_t offset) { offset_ = offset; }
+  uint64_t time_of_counter(uint64_t counter) const { return counter + offset_; }
   // Ticks per second, as the batches give it; an anchor's own figure is preferred.
   void set_frequency(uint64_t frequency) { frequency_ = frequency; }
 
@@ -29,6 +32,7 @@ class stream_clock {
  private:
   std::optional<anchor_event> anchor_;
   uint64_t frequency_ = 0;
+  uint64_t offset_ = 0;
 };
 
 // ticks * units_per_second / frequency, saturating; frequency must not be 0.

@@ -120,6 +120,7 @@ std::string_view colour_of(const decoded_event& event) {
     case record_type_loss:
     case record_type_overdue: return "\x1b[1;31m";
     case record_type_anchor:
+    case record_type_epoch:
     case record_type_type_declaration: return "\x1b[2m";
     default: return "\x1b[35m";
   }

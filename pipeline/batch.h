@@ -35,6 +35,9 @@ inline constexpr uint8_t batch_flag_late = 0x01;     // older than something alr
 // Not a record of a ring: a loss_payload with what this CPU has dropped since load, taken from the published figures, for
 // a gap that no record follows yet. It is no part of `committed`; a later LOSS record announces the same gap again.
 inline constexpr uint8_t batch_flag_figures = 0x02;
+// Not a record of a ring: the merge tells of the stream itself (a clock epoch, and its anchor). Position 0, no part of
+// `committed`.
+inline constexpr uint8_t batch_flag_stream = 0x04;
 
 struct batch_entry {
   uint32_t entry_bytes;  // this struct, the record and its padding
@@ -60,6 +63,7 @@ struct delivered_record {
   bool figures;  // batch_flag_figures
   const uint8_t* payload;
   uint32_t payload_length;
+  bool of_stream = false;  // batch_flag_stream
 };
 
 enum class batch_status : uint32_t {

@@ -16,13 +16,32 @@ class batch_writer {
     header_ = {batch_magic, batch_version, sizeof(batch_header), sizeof(batch_header), 0, boot, clock_frequency};
   }
 
-  // False: no room; nothing was written.
+  // False: no room; nothing was written. The record leaves with the stream's time.
   template <class seam>
   [[nodiscard]] bool add(const record_view<seam>& record) {
     uint8_t* const to = open_entry(record.length, record.cpu, record.lane, record.late ? batch_flag_late : 0,
                                    record.position);
     if (to == nullptr) return false;
     copy_bytes(to, record.bytes(), record.length);
+    uint64_t counter;
+    copy_bytes(&counter, to + offsetof(record_header, time_low), sizeof counter);
+    if (counter != record.time) [[unlikely]] move_times(to, record.type(), counter, record.time);
+    return true;
+  }
+
+  // Room for `records` records of altogether `payload_bytes`.
+  bool has_room(uint32_t records, uint32_t payload_bytes) const {
+    return size_ - header_.total_bytes >= records * batch_overhead(record_header_size + 7) + payload_bytes;
+  }
+
+  // What the merge itself has to say about the stream (batch_flag_stream). False: no room.
+  [[nodiscard]] bool add_of_stream(uint16_t type, uint64_t time, const void* payload, uint32_t payload_length) {
+    const uint32_t length = record_header_size + payload_length;
+    uint8_t* const to = open_entry(length, 0, lane_main, batch_flag_stream, 0);
+    if (to == nullptr) return false;
+    const record_header record{make_state_and_length(record_state::committed, length), type, 1, record_flag_critical,
+                               static_cast<uint32_t>(time), static_cast<uint32_t>(time >> 32)};
+    copy_bytes(put(to, &record, sizeof record), payload, payload_length);
     return true;
   }
 
@@ -63,6 +82,18 @@ class batch_writer {
   static uint8_t* put(uint8_t* to, const void* from, uint32_t length) {
     copy_bytes(to, from, length);
     return to + length;
+  }
+
+  // After the clock has stepped back: from the counter to the stream's time, where the pipeline itself writes times. A gap
+  // that began before the step is told from the end of its epoch on.
+  SLUICE_NEVER_INLINE static void move_times(uint8_t* record, uint16_t type, uint64_t counter, uint64_t time) {
+    copy_bytes(record + offsetof(record_header, time_low), &time, sizeof time);
+    if (type != record_type_loss) return;
+    uint64_t gap[2];  // loss_payload: first_time, last_time
+    copy_bytes(gap, record + record_header_size, sizeof gap);
+    for (uint64_t& moved : gap) moved = moved <= counter ? moved + (time - counter) : time;
+    if (gap[0] > gap[1]) gap[0] = gap[1];
+    copy_bytes(record + record_header_size, gap, sizeof gap);
   }
 
   // Where the record goes, or null. Padding is zeroed: nothing of an earlier batch leaks.

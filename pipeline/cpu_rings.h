@@ -7,6 +7,10 @@
 // clock, so that times on a CPU rise across both lanes (strictly, where the lane changes: the merge knows no other order
 // between lanes).
 //
+// The clock may step back (resume, migration of a virtual machine). By no more than `step_back` ticks: times stand still
+// until it has caught up. By more: the CPU goes on with the new times, and whoever reads its rings sees that a clock epoch
+// has begun (pipeline/epoch.h). Nothing is told to other CPUs.
+//
 // Every member runs in the CPU's section: DISPATCH_LEVEL, on that CPU. Freestanding.
 #pragma once
 
@@ -24,15 +28,19 @@ enum class reserve_status : uint32_t {
 template <class seam, class clock>
 class cpu_rings {
  public:
+  static constexpr uint64_t never_steps_back = ~uint64_t{0};
+
   explicit cpu_rings(clock source = clock()) : clock_(source) {}
 
-  // `critical_types`: bit n is set if type n is critical.
-  void attach(const region_view<seam>& main, const region_view<seam>& spare, uint64_t critical_types) {
+  // `critical_types`: bit n is set if type n is critical. `step_back`: ticks; as in merge_options of whoever reads.
+  void attach(const region_view<seam>& main, const region_view<seam>& spare, uint64_t critical_types,
+              uint64_t step_back = never_steps_back) {
     main_.attach(main);
     spare_.attach(spare);
     ledger_.attach(&main.producer->loss);
     longest_payload_ = main_.max_record() - record_header_size;
     critical_types_ = critical_types;
+    step_back_ = step_back;
   }
 
   // Reserves, copies and commits at once. `payload` is memory that may be touched at DISPATCH_LEVEL.
@@ -111,10 +119,11 @@ class cpu_rings {
     return {record_header_size + payload_length, type, version, (critical_types_ >> type & 1) != 0};
   }
 
-  // R2: clamped to the last time of this CPU.
+  // R2: clamped to the last time of this CPU, within an epoch.
   SLUICE_ALWAYS_INLINE uint64_t now() {
     const uint64_t time = clock_.now();
     if (time > last_time_) [[likely]] last_time_ = time;
+    else if (last_time_ - time > step_back_) last_time_ = time;  // a new epoch
     return last_time_;
   }
 
@@ -178,6 +187,7 @@ class cpu_rings {
   uint32_t longest_payload_ = 0;  // bytes that fit into a record of the main ring
   uint64_t last_time_ = 0;
   uint64_t critical_types_ = 0;
+  uint64_t step_back_ = never_steps_back;
   clock clock_;
   ledger<seam> ledger_;
   ring<seam> spare_;

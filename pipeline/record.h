@@ -38,6 +38,7 @@ inline constexpr uint16_t record_type_loss = 1;          // loss_payload, pipeli
 inline constexpr uint16_t record_type_anchor = 2;        // producers/events.h: the clock's relation to UTC
 inline constexpr uint16_t record_type_type_declaration = 3;  // producers/events.h: name and layout of an own type
 inline constexpr uint16_t record_type_overdue = 4;       // producers/events.h: a reservation open past the limit
+inline constexpr uint16_t record_type_epoch = 5;    // producers/events.h: the clock has stepped back
 inline constexpr uint16_t first_event_type = 8;          // the library's own events: 8..31
 inline constexpr uint16_t first_own_type = 32;           // types that a driver registers: 32..63
 

@@ -21,7 +21,8 @@
 //
 // Invariants
 //   R1  consumed <= oldest open record <= write <= reclaimed + capacity; reclaimed never passes an open record.
-//   R2  timestamps never decrease in the order of positions (the caller's clock is clamped: pipeline/cpu_rings.h).
+//   R2  timestamps never decrease in the order of positions within a clock epoch (the caller's clock is clamped:
+//       pipeline/cpu_rings.h); one that does begins an epoch (pipeline/epoch.h).
 //   R5  the consumer's word is read at most once per reclaim, and only bounds a walk over headers that this side wrote. Room is
 //       given back record by record, each one closed and ending at or before the claim; a claim that is not the end of a
 //       closed record is a violation: counted, and nothing is reclaimed again. Nothing is parsed at a claimed offset.

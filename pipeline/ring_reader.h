@@ -11,6 +11,10 @@
 // A head that has been open for too long can be set aside (bounded order, or the overdue limit of strict order): the
 // cursor goes past it, the room stays taken, and the record is delivered, late, when it is closed.
 //
+// Times are the counter's. The reader numbers the clock epochs of its ring (pipeline/epoch.h): a record that is older than
+// its ring allows, by more than a step, begins the next one. What belongs to a later epoch than the stream is in shows as
+// `later_epoch` until the stream gets there.
+//
 // Freestanding. IRQL: that of the memory.
 #pragma once
 
@@ -20,13 +24,13 @@
 
 namespace sluice {
 
-enum class head_state : uint32_t { empty, reserved, stamped, committed, discarded, damaged };
+enum class head_state : uint32_t { empty, reserved, stamped, committed, discarded, damaged, later_epoch };
 
 // The first record of a ring, as far as it is known.
 struct ring_head {
   head_state state = head_state::empty;
   uint32_t length = 0;
-  uint64_t time = 0;  // stamped, committed, discarded: its own. reserved: the bound of pipeline/merge.h
+  uint64_t time = 0;  // stamped, committed, discarded: its own. reserved: the bound of pipeline/merge.h. later_epoch: never
 };
 
 // A record handed to a sink; points into the ring, valid during the call.
@@ -36,7 +40,7 @@ struct record_view {
   uint32_t offset;
   uint32_t length;    // header included
   uint64_t position;  // 64-bit extension
-  uint64_t time;
+  uint64_t time;      // of the stream: the record's own until the clock has stepped back for the first time
   uint16_t cpu;
   uint8_t lane;
   bool late;
@@ -52,6 +56,7 @@ class ring_reader {
  public:
   static constexpr uint32_t max_set_aside = 64;
   static constexpr uint32_t prefetch_distance = 256;
+  static constexpr uint64_t never = ~uint64_t{0};
 
   void attach(const region_view<seam>& view) {
     data_ = view.data;
@@ -65,6 +70,9 @@ class ring_reader {
     cursor_ = released_ = view.start_position;
     published_ = view.start_position;
   }
+
+  // A clock that goes back by more ticks than that begins an epoch; 0: the clock is taken not to.
+  void expect_steps_back(uint64_t step_back) { step_back_ = step_back; }
 
   // The record at the cursor, as the first look of a pass: only a position read after the pass's barrier may prove the
   // ring empty.
@@ -90,6 +98,8 @@ class ring_reader {
     // The bound is taken before the state is read: it is this reader's own, the last time it took from this ring.
     head.time = last_time_;
     read_head(cursor_, published_, head);
+    if (head.time < last_time_ || head.time < proven_) [[unlikely]] judge_step_back(head);
+    if (ahead_) [[unlikely]] hide(head);
     // With many rings no hardware follows each of them. What is not published yet stays with its producer.
     if (published_ - static_cast<uint32_t>(cursor_) > prefetch_distance) {
       data_.prefetch(static_cast<uint32_t>(cursor_ + prefetch_distance) & mask_);
@@ -107,9 +117,10 @@ class ring_reader {
     last_time_ = head.time;
   }
 
-  // Past the stamped record that `look` just showed; it stays open.
+  // Past the stamped record that `look` just showed; it stays open. `offset` is added to its time when it comes.
   bool can_set_aside() const { return set_aside_count_ < max_set_aside; }
-  void set_aside(const ring_head& head) {
+  void set_aside(const ring_head& head, uint64_t offset = 0) {
+    set_aside_offset_[set_aside_count_] = offset;
     set_aside_[set_aside_count_++] = cursor_;
     take(head);
   }
@@ -126,11 +137,18 @@ class ring_reader {
       read_head(set_aside_[i], published_, head);
       bool done = head.state == head_state::discarded;
       if (head.state == head_state::committed) {
-        record_view<seam> record{data_,     static_cast<uint32_t>(set_aside_[i]) & mask_, head.length, set_aside_[i],
-                                 head.time, cpu_,                                        lane_,       true};
+        record_view<seam> record{data_,
+                                 static_cast<uint32_t>(set_aside_[i]) & mask_,
+                                 head.length,
+                                 set_aside_[i],
+                                 head.time + set_aside_offset_[i],
+                                 cpu_,
+                                 lane_,
+                                 true};
         done = accept(record);
         if (done) ++taken;
       }
+      set_aside_offset_[kept] = set_aside_offset_[i];
       if (!done) set_aside_[kept++] = set_aside_[i];
     }
     set_aside_count_ = kept;
@@ -144,6 +162,25 @@ class ring_reader {
     released_ = position;
     // SYNC POINT release_consumed -> observe_consumed
     consumer_->consumed.store(static_cast<uint32_t>(position), order::release_consumed);
+  }
+
+  // The ring was empty after T of a pass, which was of `epoch`: what it still gets is no older than `bound` in that epoch.
+  void prove_empty(uint32_t epoch, uint64_t bound) {
+    if (epoch > epoch_) {
+      enter_own(epoch, bound);
+    } else if (epoch == epoch_ && bound > proven_) {
+      proven_ = bound;
+    }
+  }
+
+  // The epoch of what comes next out of this ring, and what none of it is older than.
+  uint32_t epoch() const { return epoch_; }
+  uint64_t bound() const { return last_time_; }
+
+  // The stream is in `epoch` now: what belongs to it can be seen.
+  void enter(uint32_t epoch) {
+    stream_epoch_ = epoch;
+    ahead_ = epoch_ > epoch;
   }
 
   // Walks the records from `begin` to `end` (positions of the producer's, mod 2^32, none of it reclaimed meanwhile)
@@ -167,6 +204,26 @@ class ring_reader {
   bool damaged() const { return damaged_; }
 
  private:
+  void enter_own(uint32_t epoch, uint64_t bound) {
+    epoch_ = epoch;
+    last_time_ = proven_ = bound;
+    ahead_ = epoch_ > stream_epoch_;
+  }
+
+  // The head is older than what came before it, or than what its ring was proven empty by. By a step: an epoch begins with
+  // it. By less: the margin was too short (or the clock went back by less), and the record comes late.
+  SLUICE_NEVER_INLINE void judge_step_back(const ring_head& head) {
+    if (step_back_ == 0 || head.state == head_state::reserved || head.state == head_state::damaged) return;
+    const uint64_t floor = last_time_ > proven_ ? last_time_ : proven_;
+    if (floor - head.time > step_back_) enter_own(epoch_ + 1, head.time);
+  }
+
+  SLUICE_NEVER_INLINE static void hide(ring_head& head) {
+    if (head.state == head_state::damaged) return;
+    head.state = head_state::later_epoch;
+    head.time = never;
+  }
+
   void read_head(uint64_t position, uint32_t end, ring_head& head) {
     const uint32_t offset = static_cast<uint32_t>(position) & mask_;
     // SYNC POINT observe_state <- stamp, close
@@ -197,17 +254,23 @@ class ring_reader {
   consumer_page<seam>* consumer_ = nullptr;
   uint64_t cursor_ = 0;     // 64-bit extension of the position: a record's identity
   uint64_t released_ = 0;
-  uint64_t last_time_ = 0;  // of the last record taken
+  uint64_t last_time_ = 0;  // of the last record taken; at the beginning of an epoch, what began it
+  uint64_t proven_ = 0;     // of the same epoch: the ring was empty, and what comes is no older
   uint32_t published_ = 0;  // last position read
   uint32_t mask_ = 0;
   uint32_t capacity_ = 0;
   uint32_t max_record_ = 0;
   uint32_t set_aside_count_ = 0;
+  uint32_t epoch_ = 0;         // of what stands at the cursor and behind it
+  uint32_t stream_epoch_ = 0;  // what the merge is in
+  uint64_t step_back_ = 0;
   uint64_t set_aside_[max_set_aside] = {};  // ascending
+  uint64_t set_aside_offset_[max_set_aside] = {};
   uint16_t cpu_ = 0;
   uint8_t lane_ = 0;
   bool damaged_ = false;
   bool position_is_of_this_pass_ = false;
+  bool ahead_ = false;  // epoch_ > stream_epoch_
 };
 
 }  // namespace sluice

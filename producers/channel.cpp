@@ -12,6 +12,7 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
   KeInitializeSpinLock(&types_lock_);
   LARGE_INTEGER frequency;
   KeQueryPerformanceCounter(&frequency);
+  step_back_ = static_cast<uint64_t>(frequency.QuadPart) * options.step_back_microseconds / 1000000;
   const uint32_t cpus = KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS);
   if (!filter_.create(functions) || !rings_.allocate(functions, cpus) || !views_.allocate(functions, cpus * lanes_per_cpu) ||
       !regions_.allocate(functions, cpus * lanes_per_cpu)) {
@@ -27,7 +28,7 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
                                options.anchor_counter, options.anchor_utc});
   }
   for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
-    rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options.critical_types);
+    rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options.critical_types, step_back_);
   }
   return STATUS_SUCCESS;
 }

@@ -31,6 +31,8 @@ struct channel_options {
   uint64_t boot;             // identity of this load, in every record's identity
   uint64_t critical_types;   // bit n: type n may use the critical part and the spare ring
   uint32_t wake_threshold;   // pending bytes of a ring, at announcement level `threshold`
+  uint32_t step_back_microseconds = 10000;  // a clock that goes back by less is waited for, one that goes back by more begins
+                                            // an epoch (pipeline/epoch.h); more than twice the margin of the merge
   uint32_t start_position = 0;  // of every ring, a multiple of 8: near 2^32, a short run sees positions wrap
   uint64_t anchor_counter = 0;  // the clock's relation to UTC, for whoever finds the rings in a memory image; utc 0: not known
   uint64_t anchor_utc = 0;
@@ -140,6 +142,8 @@ class channel {
     return views_[cpu * lanes_per_cpu + lane];
   }
   const channel_options& options() const { return options_; }
+  // Of options(), in ticks.
+  uint64_t step_back() const { return step_back_; }
   wake_line<native_seam>& wake() { return wake_; }
   void set_signal(KEVENT* event) { signal_ = event; }
 
@@ -184,6 +188,7 @@ class channel {
   nonpaged_array<region_view<native_seam>> views_;
   nonpaged_array<nonpaged_memory> regions_;
   channel_options options_{};
+  uint64_t step_back_ = 0;
   LONG64 switched_off_ = 0;
 };
 

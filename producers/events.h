@@ -170,13 +170,24 @@ static_assert(sizeof(registry_rename_payload) == 32);
 static_assert(offsetof(registry_rename_payload, outcome) == 8);
 static_assert(offsetof(registry_rename_payload, new_name) == 24);
 
-// The clock's relation to UTC: at counter value `counter` it was `utc` (100 ns units since 1601-01-01).
+// The clock's relation to UTC: at the stream's time `counter` (the counter's value, until the clock has stepped back) it was
+// `utc` (100 ns units since 1601-01-01).
 struct anchor_payload {
   uint64_t counter;
   uint64_t frequency;  // counter ticks per second
   uint64_t utc;
 };
 static_assert(sizeof(anchor_payload) == 24);
+
+// The clock has stepped back (resume, migration of a virtual machine). Times of the stream go on, and never decrease: from
+// here on they are counter + offset, mod 2^64. An anchor follows. Made by the merge (pipeline/epoch.h): no record of a ring.
+struct epoch_payload {
+  uint32_t epoch;  // 1, 2, ... since the driver was loaded
+  uint32_t reserved;
+  uint64_t offset;
+  uint64_t first_counter;  // no event of the epoch is older
+};
+static_assert(sizeof(epoch_payload) == 24);
 
 // A reservation that has been open longer than the limit: which, by whom, how long. Its record, if it ever comes, is
 // delivered late.

@@ -54,8 +54,11 @@ struct capabilities {
   registration registry_registration;  // plain: CmRegisterCallback, ex: CmRegisterCallbackEx
   uint64_t anchor_counter;  // the clock's relation to UTC now, as in anchor_payload; anchor records tell of later ones
   uint64_t anchor_utc;
+  uint64_t clock_offset;  // stream time - counter, as in epoch_payload: of the epoch that the stream is in
+  uint32_t clock_epoch;
+  uint32_t reserved;
 };
-static_assert(sizeof(capabilities) == 64);
+static_assert(sizeof(capabilities) == 80);
 
 struct statistics_header {
   uint32_t version;

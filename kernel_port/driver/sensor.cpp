@@ -8,16 +8,19 @@ constexpr uint64_t bit(uint16_t type) { return uint64_t{1} << type; }
 // Process, thread and driver-image events, and what describes the stream itself, may use the part of the ring that a flood
 // of other events cannot take. Image loads of processes come by the thousand: they are ordinary.
 constexpr uint64_t critical_types = bit(record_type_loss) | bit(record_type_anchor) | bit(record_type_type_declaration) |
-                                    bit(record_type_overdue) | bit(event_type_process_create) |
+                                    bit(record_type_overdue) | bit(record_type_epoch) | bit(event_type_process_create) |
                                     bit(event_type_process_exit) | bit(event_type_thread_create) |
                                     bit(event_type_thread_exit);
+
+// What counts as a step back of the clock, with what the margin of the merge adds.
+constexpr uint32_t least_step_back_microseconds = 10000;
 
 constexpr uint64_t registry_types = bit(event_type_registry_create_key) | bit(event_type_registry_open_key) |
                                     bit(event_type_registry_set_value) | bit(event_type_registry_delete_key) |
                                     bit(event_type_registry_delete_value) | bit(event_type_registry_rename_key);
 
 constexpr uint64_t stream_types = bit(record_type_loss) | bit(record_type_anchor) | bit(record_type_type_declaration) |
-                                  bit(record_type_overdue);
+                                  bit(record_type_overdue) | bit(record_type_epoch);
 
 }  // namespace
 
@@ -58,8 +61,10 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   const uint64_t counter = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart);
   if (functions_.KeQuerySystemTimePrecise != nullptr) functions_.KeQuerySystemTimePrecise(&utc);
   const channel_options rings{options.main_geometry(), options.spare_geometry(), static_cast<uint64_t>(boot.QuadPart),
-                              critical_types,          options.ring_bytes / 4,   0,
-                              counter,                 static_cast<uint64_t>(utc.QuadPart)};
+                              critical_types,          options.ring_bytes / 4,
+                              least_step_back_microseconds + 2 * options.margin_microseconds,
+                              0,                       counter,
+                              static_cast<uint64_t>(utc.QuadPart)};
   NTSTATUS status = channel_.create(functions_, rings);
   if (!NT_SUCCESS(status)) return status;
   status = own_types_.start(channel_, functions_);
@@ -106,12 +111,12 @@ uint64_t sensor::available_types() {
 }
 
 protocol::capabilities sensor::capabilities() {
-  const anchor_payload anchor = worker_.anchor();
+  const worker::clock_relation clock = worker_.clock();
   protocol::capabilities answer{};
   answer.version = protocol::version;
   answer.cpu_count = channel_.cpu_count();
   answer.boot = channel_.options().boot;
-  answer.clock_frequency = anchor.frequency;
+  answer.clock_frequency = clock.anchor.frequency;
   answer.types = available_types();
   answer.ring_bytes = channel_.options().main.capacity;
   answer.critical_bytes = channel_.options().main.critical_bytes;
@@ -120,8 +125,10 @@ protocol::capabilities sensor::capabilities() {
   answer.thread_registration = threads_.registered();
   answer.image_registration = images_.registered();
   answer.registry_registration = registry_.registered();
-  answer.anchor_counter = anchor.counter;
-  answer.anchor_utc = anchor.utc;
+  answer.anchor_counter = clock.anchor.counter;
+  answer.anchor_utc = clock.anchor.utc;
+  answer.clock_epoch = clock.epoch;
+  answer.clock_offset = clock.offset;
   return answer;
 }
 

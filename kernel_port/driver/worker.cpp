@@ -14,6 +14,7 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
   merge_.policy() = slack_order(margin_ticks_);
 
   KeInitializeEvent(&attention_, SynchronizationEvent, FALSE);
+  KeInitializeSpinLock(&clock_lock_);
   reads_.start();
   statistics_.start();
   requests_started_ = true;
@@ -26,7 +27,7 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
     return STATUS_INSUFFICIENT_RESOURCES;
   }
   for (uint32_t i = 0; i < rings; ++i) readers_[i].attach(from.region(i / lanes_per_cpu, i % lanes_per_cpu));
-  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), rings, {overdue_ticks_});
+  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), rings, {overdue_ticks_, from.step_back()});
 
   write_anchor();  // before any event
 
@@ -75,15 +76,24 @@ void worker::cancel(PFILE_OBJECT file) {
   statistics_.cancel(file);
 }
 
-anchor_payload worker::anchor() const {
+anchor_payload worker::read_clocks(uint64_t offset) const {
   LARGE_INTEGER utc;
-  const uint64_t counter = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart);
+  const uint64_t counter = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart) + offset;
   if (functions_->KeQuerySystemTimePrecise != nullptr) {
     functions_->KeQuerySystemTimePrecise(&utc);
   } else {
     KeQuerySystemTime(&utc);
   }
   return {counter, frequency_, static_cast<uint64_t>(utc.QuadPart)};
+}
+
+worker::clock_relation worker::clock() {
+  const spin_lock_scope lock(clock_lock_);
+  clock_relation now = clock_;
+  const anchor_payload read = read_clocks(now.offset);
+  // Stepped back, and the stream does not know yet: the last anchor is what its times go by.
+  if (read.counter + channel_->step_back() >= now.anchor.counter) now.anchor = read;
+  return now;
 }
 
 VOID NTAPI worker::run(PVOID context) {
@@ -134,6 +144,20 @@ bool worker::accept(const record_view<native_seam>& record) {
   return true;
 }
 
+// A clock epoch begins at this place of the stream: says so, and how its times stand to UTC.
+bool worker::begin_epoch(const epoch_start& start) {
+  const epoch_payload epoch{start.epoch, 0, start.offset(), start.first};
+  if (!open_batch() || !batch_.has_room(2, sizeof(epoch_payload) + sizeof(anchor_payload))) return false;
+  const clock_relation now{start.epoch, start.offset(), read_clocks(start.offset())};
+  if (!batch_.add_of_stream(record_type_epoch, start.time, &epoch, sizeof epoch) ||
+      !batch_.add_of_stream(record_type_anchor, start.time, &now.anchor, sizeof now.anchor)) {
+    return false;
+  }
+  const spin_lock_scope lock(clock_lock_);
+  clock_ = now;
+  return true;
+}
+
 // True: a request was completed.
 bool worker::complete_batch() {
   if (batch_irp_ == nullptr) return false;
@@ -173,6 +197,11 @@ bool worker::add_unannounced() {
       if (++attempts == 1000) return false;  // the CPU drops without pause; the next flush tells
     }
     if (figures.events == announced_[cpu]) continue;
+    if (merge_.offset() != 0) {  // times of an epoch that is over cannot be told apart: they are no later than now
+      const uint64_t now = stream_time(merge_.source().now());
+      figures.last_time = stream_time(figures.last_time) < now ? stream_time(figures.last_time) : now;
+      figures.first_time = stream_time(figures.first_time) < now ? stream_time(figures.first_time) : now;
+    }
     if (!batch_.add_figures(static_cast<uint16_t>(cpu), figures)) return false;
   }
   return true;
@@ -199,6 +228,7 @@ void worker::sleep() {
       const uint64_t due = result.open_time + overdue_ticks_ + margin_ticks_ + 1;
       const uint64_t least = frequency_ / 1000;  // too many set aside already: look again, but do not spin
       ticks = due > now + least ? due - now : least;
+      if (ticks > overdue_ticks_ + margin_ticks_) ticks = overdue_ticks_ + margin_ticks_ + 1;  // the clock stepped back
     }
     wait(ticks);
   }
@@ -223,9 +253,15 @@ void worker::wait(uint64_t ticks) {
   KeWaitForSingleObject(&attention_, Executive, KernelMode, FALSE, ticks == 0 ? nullptr : &interval);
 }
 
+// In stream time. While the clock has stepped back and the stream is not there yet, there is none: an epoch brings its own.
 void worker::write_anchor() {
-  const anchor_payload now = anchor();
-  (void)channel_->write(record_type_anchor, event_version, &now, sizeof now);
+  clock_relation now{merge_.epoch(), merge_.offset(), read_clocks(merge_.offset())};
+  if (!merge_.counts(now.anchor.counter - now.offset)) return;
+  {
+    const spin_lock_scope lock(clock_lock_);
+    clock_ = now;
+  }
+  (void)channel_->write(record_type_anchor, event_version, &now.anchor, sizeof now.anchor);
 }
 
 // Called inside a merge pass: notes only, and reports after it.
@@ -244,7 +280,7 @@ void worker::note_set_aside(const record_view<native_seam>& record) {
 void worker::report_overdue() {
   while (noted_count_ != 0) {
     const set_aside_record& note = noted_[--noted_count_];
-    const uint64_t now = merge_.source().now();
+    const uint64_t now = stream_time(merge_.source().now());
     const overdue_payload payload{note.identity.position,
                                   note.time,
                                   now > note.time ? now - note.time : 0,

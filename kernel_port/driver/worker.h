@@ -34,8 +34,13 @@ class worker {
   // Completes everything that waits for this handle.
   void cancel(PFILE_OBJECT file);
 
-  // The clock's relation to UTC, now. Up to DISPATCH_LEVEL.
-  anchor_payload anchor() const;
+  // How the stream's time stands to the counter, and to UTC. Up to DISPATCH_LEVEL.
+  struct clock_relation {
+    uint32_t epoch;
+    uint64_t offset;  // stream time - counter, mod 2^64
+    anchor_payload anchor;
+  };
+  clock_relation clock();
 
  private:
   struct set_aside_record {
@@ -51,12 +56,14 @@ class worker {
     worker& self;
     bool operator()(const record_view<native_seam>& record) { return self.accept(record); }
     void set_aside(const record_view<native_seam>& record) { self.note_set_aside(record); }
+    bool begin_epoch(const epoch_start& start) { return self.begin_epoch(start); }
   };
 
   static VOID NTAPI run(PVOID context);
   void loop();
   bool accept(const record_view<native_seam>& record);
   bool open_batch();
+  bool begin_epoch(const epoch_start& start);
   void note_set_aside(const record_view<native_seam>& record);
   void report_overdue();
   pass_result pass();
@@ -66,6 +73,8 @@ class worker {
   void sleep();
   void pause(uint32_t attempt);
   void wait(uint64_t ticks);
+  uint64_t stream_time(uint64_t counter) const { return counter + merge_.offset(); }
+  anchor_payload read_clocks(uint64_t offset) const;
   void write_anchor();
 
   bool serve_statistics();
@@ -83,6 +92,8 @@ class worker {
   uint64_t frequency_ = 1;
   uint64_t margin_ticks_ = 0;
   uint64_t overdue_ticks_ = 0;
+  KSPIN_LOCK clock_lock_{};
+  clock_relation clock_{};  // as of the last anchor
 
   PVOID thread_ = nullptr;
   KEVENT attention_{};  // something to do: a record was closed, a request came, stop

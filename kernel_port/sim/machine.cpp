@@ -9,6 +9,7 @@
 #include "kernel_port/sim/irql.h"
 #include "kernel_port/sim/paged_memory.h"
 #include "kernel_port/sim/suspension.h"
+#include "kernel_port/sim/time.h"
 #include "kernel_port/sim/user_memory.h"
 
 namespace sluice::sim {
@@ -101,6 +102,7 @@ void machine::implementation::detach_host(host_thread* host) {
 machine::machine(const machine_options& options) {
   if (the_current.load()) misuse("there is a machine already; a process has one at a time");
   the_scheduler.start(options.seed);
+  reset_clocks(options.counter_ahead);
   install_request_signal();
   start_paged_memory(options.check_paged_access);
   start_user_memory();
@@ -206,6 +208,16 @@ machine::usage machine::in_use() const {
           state.filters.filter_count(),
           state.filters.connection_count(),
           state.filters.instance_count()};
+}
+
+void machine::move_counter(int64_t ticks) {
+  sim::move_counter(ticks);
+}
+void machine::stop_counter() {
+  sim::let_counter_run(false);
+}
+void machine::run_counter() {
+  sim::let_counter_run(true);
 }
 
 uint64_t machine::pool_allocations() const {

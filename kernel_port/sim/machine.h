@@ -40,6 +40,7 @@ struct machine_options {
   uint32_t processors = 2;             // 1..256, whatever the host has
   uint32_t processors_per_group = 64;  // at most 64, as on Windows
   kernel_level level = kernel_level::windows10;
+  int64_t counter_ahead = 0;       // of the performance counter, before the host's monotonic clock; ticks
   uint64_t seed = 0;               // 0: the host schedules freely; otherwise the seam perturbs by this seed
   bool check_paged_access = true;  // paged memory touched at DISPATCH_LEVEL is a bug check
   bool integrity_checked_images = true;  // drivers are taken as linked with FORCE_INTEGRITY
@@ -99,6 +100,13 @@ class machine {
   // exists.
   bool suspend_thread(uint32_t tid);
   bool resume_thread(uint32_t tid);
+
+  // The performance counter (10 MHz), for all processors at the same moment; at any time, from any thread. On Windows it
+  // rises steadily, but for a resume or the move of a virtual machine, which can set it back or forward. Stopped, it
+  // stands still. Timers, waits and the interrupt time do not depend on it.
+  void move_counter(int64_t ticks);
+  void stop_counter();
+  void run_counter();
 
   // What makes a touch of paged memory at DISPATCH_LEVEL a bug check on this host.
   enum class paged_check {

@@ -52,7 +52,7 @@ void protect(int protection) {
 
 void bring_in(thread_state& thread) {
   thread.paged_in = true;
-  the_arena.brought_in_at.store(performance_counter(), std::memory_order_relaxed);
+  the_arena.brought_in_at.store(interrupt_time(), std::memory_order_relaxed);
   protect(PROT_READ | PROT_WRITE);
   // After the protection is gone, so that a trim that sees the flag undoes it.
   the_arena.resident.store(1, std::memory_order_seq_cst);
@@ -169,7 +169,7 @@ void bring_in_paged_memory(thread_state& thread) {
 void trim_paged_memory(thread_state& thread) {
   if (the_arena.check != machine::paged_check::trimming) return;
   if (!thread.paged_in &&
-      performance_counter() - the_arena.brought_in_at.load(std::memory_order_relaxed) < trim_interval) {
+      interrupt_time() - the_arena.brought_in_at.load(std::memory_order_relaxed) < trim_interval) {
     return;
   }
   thread.paged_in = false;

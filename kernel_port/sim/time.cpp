@@ -4,6 +4,9 @@
 
 #include <ntifs.h>
 
+#include <atomic>
+#include <mutex>
+
 #include "kernel_port/sim/scheduler.h"
 #include "kernel_port/sim/system_routine.h"
 
@@ -20,13 +23,64 @@ uint64_t in_ticks(clockid_t clock) {
   return static_cast<uint64_t>(now.tv_sec) * ticks_per_second + static_cast<uint64_t>(now.tv_nsec) / 100;
 }
 
+// How the counter is moved: read and changed as one, or a thread that is held up between its two reads would see a step that
+// was none. `version` is odd while it changes.
+struct counter_setting {
+  std::atomic<uint32_t> version{0};
+  std::atomic<uint64_t> offset{0};
+  std::atomic<uint64_t> stands_at{0};  // 0: it runs
+};
+counter_setting the_counter;
+std::mutex counter_changes;
+
+void set_counter(uint64_t offset, uint64_t stands_at) {
+  the_counter.version.fetch_add(1, std::memory_order_relaxed);
+  // release: whoever sees one of these sees the odd version too
+  the_counter.offset.store(offset, std::memory_order_release);
+  the_counter.stands_at.store(stands_at, std::memory_order_release);
+  the_counter.version.fetch_add(1, std::memory_order_release);
+}
+
 }  // namespace
 
 uint64_t performance_counter() {
+  for (;;) {
+    const uint32_t version = the_counter.version.load(std::memory_order_acquire);
+    const uint64_t offset = the_counter.offset.load(std::memory_order_acquire);
+    const uint64_t stands_at = the_counter.stands_at.load(std::memory_order_acquire);
+    const uint64_t now = stands_at != 0 ? stands_at : in_ticks(CLOCK_MONOTONIC) + offset;
+    if (version % 2 == 0 && the_counter.version.load(std::memory_order_relaxed) == version) [[likely]] return now;
+  }
+}
+uint64_t interrupt_time() {
   return in_ticks(CLOCK_MONOTONIC);
 }
 uint64_t system_time_precise() {
   return in_ticks(CLOCK_REALTIME) + unix_epoch_in_nt;
+}
+
+void move_counter(int64_t ticks) {
+  const std::lock_guard lock(counter_changes);
+  const uint64_t by = static_cast<uint64_t>(ticks);
+  const uint64_t stands_at = the_counter.stands_at.load(std::memory_order_relaxed);
+  set_counter(the_counter.offset.load(std::memory_order_relaxed) + by, stands_at == 0 ? 0 : stands_at + by);
+}
+
+void let_counter_run(bool runs) {
+  const std::lock_guard lock(counter_changes);
+  const uint64_t stands_at = the_counter.stands_at.load(std::memory_order_relaxed);
+  if (runs == (stands_at == 0)) return;
+  if (runs) {
+    set_counter(stands_at - in_ticks(CLOCK_MONOTONIC), 0);
+  } else {
+    const uint64_t offset = the_counter.offset.load(std::memory_order_relaxed);
+    set_counter(offset, in_ticks(CLOCK_MONOTONIC) + offset);
+  }
+}
+
+void reset_clocks(int64_t counter_ahead) {
+  const std::lock_guard lock(counter_changes);
+  set_counter(static_cast<uint64_t>(counter_ahead), 0);
 }
 
 namespace late {
@@ -55,7 +109,7 @@ VOID KeQuerySystemTime(PLARGE_INTEGER CurrentTime) {
 }
 
 ULONGLONG KeQueryInterruptTime(VOID) {
-  const uint64_t now = performance_counter();
+  const uint64_t now = interrupt_time();
   return now - now % clock_interrupt;
 }
 
@@ -64,11 +118,11 @@ ULONG KeQueryTimeIncrement(VOID) {
 }
 
 VOID KeQueryTickCount(PLARGE_INTEGER CurrentCount) {
-  CurrentCount->QuadPart = static_cast<LONGLONG>(performance_counter() / clock_interrupt);
+  CurrentCount->QuadPart = static_cast<LONGLONG>(interrupt_time() / clock_interrupt);
 }
 
 VOID KeStallExecutionProcessor(ULONG MicroSeconds) {
-  const uint64_t until = performance_counter() + uint64_t{MicroSeconds} * 10;
-  while (performance_counter() < until) YieldProcessor();
+  const uint64_t until = interrupt_time() + uint64_t{MicroSeconds} * 10;
+  while (interrupt_time() < until) YieldProcessor();
 }
 }

@@ -131,7 +131,7 @@ class batch_builder {
     const uint32_t length = static_cast<uint32_t>(record_header_size + r.payload.size());
     uint64_t& next = next_position_[r.cpu * 2u + r.lane];
     const uint64_t position = r.position != ~uint64_t{0} ? r.position : next;
-    if ((r.entry_flags & batch_flag_figures) == 0) next = position + record_stride(length);
+    if ((r.entry_flags & (batch_flag_figures | batch_flag_stream)) == 0) next = position + record_stride(length);
     append(body_, batch_entry{batch_overhead(length), r.cpu, r.lane, r.entry_flags, position});
     append(body_, record_header{make_state_and_length(record_state::committed, length), r.type, r.version, 0,
                                 static_cast<uint32_t>(r.time), static_cast<uint32_t>(r.time >> 32)});

@@ -107,6 +107,29 @@ TEST(event_stream, figures_of_an_unannounced_gap_are_no_record) {
   EXPECT_EQ(stream.account().announced_of(0, event_type_image_load), 5u);
 }
 
+// The clock stepped back by 4000 ticks: times of the stream go on, the moment of reception is a counter's.
+TEST(event_stream, an_epoch_is_no_record_of_a_ring_and_ages_are_told_across_it) {
+  scripted_source source;
+  bytes epoch, anchor;
+  append(epoch, epoch_payload{1, 0, 4000, 1001});
+  append(anchor, anchor_payload{5001, batch_builder::frequency, 7'000'000'000});
+  source.clock = 1000 + 20;  // 2 us after the event, by the counter
+  batch_builder builder;
+  builder.add({event_type_thread_create, thread_create(1, 2), 4990});
+  builder.add({record_type_epoch, epoch, 5001, 0, 0, 1, batch_flag_stream, 0});
+  builder.add({record_type_anchor, anchor, 5001, 0, 0, 1, batch_flag_stream, 0});
+  builder.add({event_type_thread_create, thread_create(1, 3), 5010});
+  source.batches.push_back(builder.finish());
+  source.committed(0, event_type_thread_create, 2);
+  event_stream stream(source);
+  const decoded_event* last = nullptr;
+  for (int i = 0; i < 4; ++i) ASSERT_NE(last = stream.next(milliseconds(1)), nullptr);
+  EXPECT_EQ(stream.clock().utc(last->time), 7'000'000'009u);
+  EXPECT_EQ(stream.account().received_records(), 2u);
+  EXPECT_EQ(stream.account().check(source.statistics(), nullptr), std::vector<std::string>());
+  EXPECT_EQ(stream.account().latency().max(), 1000u) << "10 ticks";
+}
+
 TEST(event_stream, takes_its_clock_from_the_driver_and_then_from_the_anchors) {
   scripted_source source;
   source.anchor_utc = 1'000'000'000;

@@ -221,6 +221,41 @@ TEST(recording, times_follow_the_clock_that_was_in_force) {
             (std::vector<std::optional<uint64_t>>{utc_of(4000) + 1'000'000, utc_of(5000) + 1'000'000}));
 }
 
+// The clock stepped back by an hour, and the machine had slept for a day. Times rise all the same, and so do the blocks'.
+TEST(recording, a_window_is_found_across_a_clock_epoch) {
+  memory_file file;
+  recording_writer writer(file, about(), 1);
+  batch_builder builder;
+  const auto add = [&](record r) { EXPECT_TRUE(writer.add(builder.add(r).finish())); };
+  constexpr uint64_t day = 864'000'000'000;
+  for (uint64_t time = 2000; time < 2010; ++time) add({event_type_thread_create, thread_create(1, 2), time});
+  bytes epoch, anchor;
+  append(epoch, epoch_payload{1, 0, 36'000'000'000, 2011 - uint64_t{36'000'000'000}});
+  append(anchor, anchor_payload{2011, batch_builder::frequency, utc_of(2011) + day});
+  add({record_type_epoch, epoch, 2011, 0, 0, 1, batch_flag_stream, 0});
+  add({record_type_anchor, anchor, 2011, 0, 0, 1, batch_flag_stream, 0});
+  for (uint64_t time = 2011; time < 2030; ++time) add({event_type_thread_create, thread_create(1, 2), time});
+  writer.end(nullptr, nullptr);
+  const file_on_disk on_disk(file.content);
+  file_source source(on_disk.path());
+  const auto times = [&](recording::time_window window) {
+    source.select(window);
+    std::vector<uint64_t> found;
+    std::vector<uint8_t> buffer(source.least_buffer());
+    for (read_result got; (got = source.read(buffer, std::chrono::seconds(1))).status == read_status::batch;) {
+      batch_reader batch({buffer.data(), got.bytes});
+      delivered_record record;
+      while (batch.next(record) == batch_status::ok) {
+        if (!record.of_stream) found.push_back(record.time);
+      }
+    }
+    return found;
+  };
+  EXPECT_EQ(times({utc_of(2008), utc_of(2013)}), (std::vector<uint64_t>{2008, 2009})) << "before the machine slept";
+  EXPECT_EQ(times({utc_of(2000) + day, utc_of(2013) + day}), (std::vector<uint64_t>{2011, 2012}));
+  EXPECT_EQ(times({utc_of(2028) + day, std::nullopt}), (std::vector<uint64_t>{2028, 2029}));
+}
+
 TEST(recording, a_full_disk_keeps_what_was_accepted_and_says_so) {
   for (const bool promises : {true, false}) {
     thread_batches threads;

@@ -141,6 +141,19 @@ TEST(jsonl_sink, writes_loss_anchor_and_overdue) {
             "\n");
 }
 
+TEST(jsonl_sink, an_epoch_tells_how_times_stand_to_the_counter_from_here_on) {
+  bytes payload;
+  append(payload, epoch_payload{2, 0, 36'000'000'000, 5000});
+  EXPECT_EQ(pipeline().json(delivered(record_type_epoch, payload)),
+            R"({"type":"epoch","cpu":3,"time":"2026-11-21T04:30:00.0001000Z","context_pid":null,"context_tid":null,)"
+            R"("epoch":2,"offset":36000000000,"first_counter":5000,"lane":0,"position":4096})"
+            "\n");
+  EXPECT_EQ(pipeline().text(delivered(record_type_epoch, payload)),
+            "04:30:00.0001000   3 epoch            epoch=2 offset=36000000000 first_counter=5000\n");
+  payload.resize(16);
+  EXPECT_NE(pipeline().json(delivered(record_type_epoch, payload)).find(R"("type":"damaged_record")"), std::string::npos);
+}
+
 TEST(jsonl_sink, writes_a_declaration_and_an_own_event_by_it) {
   pipeline p;
   const bytes declared = declaration(40, "type", {field("cpu", 0, 4, field_kind::hexadecimal)});

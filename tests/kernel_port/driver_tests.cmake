@@ -1,4 +1,5 @@
 add_executable(driver_test
+  driver_clock_test.cpp
   driver_device_test.cpp
   driver_events_test.cpp
   driver_hold_test.cpp
@@ -9,7 +10,7 @@ add_executable(driver_test
   driver_registry_memory_test.cpp
   driver_registry_test.cpp
   driver_stream_test.cpp)
-target_link_libraries(driver_test PRIVATE sluice_sensor GTest::gtest_main Threads::Threads)
+target_link_libraries(driver_test PRIVATE sluice_sensor sluice_device_source GTest::gtest_main Threads::Threads)
 gtest_discover_tests(driver_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 
 add_executable(driver_example_test driver_example_test.cpp)

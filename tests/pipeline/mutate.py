@@ -39,9 +39,13 @@ class Fault:
     quick: bool = False
 
 
+CLAMP = """    if (time > last_time_) [[likely]] last_time_ = time;
+    else if (last_time_ - time > step_back_) last_time_ = time;  // a new epoch
+"""
+
 # The first steps of a pass.
 BOUND = "    const uint64_t bound = order_.take_bound(clock_);\n"
-SET_KEY = "    idle_key_ = bound == 0 ? 0 : bound - 1;\n"
+SET_KEY = "    idle_key_ = bound == 0 ? 0 : bound - 1;\n    follow_clock(bound);\n"
 TAKE_LATE = "    if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);\n"
 
 CLAIM_ENDS_RECORD = """ || stride > claimed - passed) [[unlikely]] {
@@ -109,8 +113,7 @@ FAULTS = [
     Fault("M1: spare lane reads the clock before it publishes", "cpu_rings.h",
           "    lane.publish();\n    uint64_t time = now();",
           "    uint64_t time = now();\n    lane.publish();", "cpu_rings"),
-    Fault("R2: time not clamped", "cpu_rings.h", "if (time > last_time_) [[likely]] last_time_ = time;",
-          "last_time_ = time;", "cpu_rings"),
+    Fault("R2: time not clamped", "cpu_rings.h", CLAMP, "    last_time_ = time;\n", "cpu_rings"),
     Fault("R2: spare lane's time equals the main lane's", "cpu_rings.h", "time = last_time_ + 1;", "time = last_time_;",
           "cpu_rings"),
     Fault("R2: main lane's time equals the spare lane's", "cpu_rings.h", "last_time_ = time + 1;", "last_time_ = time;",
@@ -160,6 +163,33 @@ FAULTS = [
     Fault("M2: refused late record forgotten", "ring_reader.h", "if (!done) set_aside_", "if (head.state == head_state::stamped) set_aside_",
           "ring_reader"),
 
+    # Clock epochs
+    Fault("R2: a step back is waited for, however long", "cpu_rings.h", "    else if (last_time_ - time > step_back_) last_time_ = time;  // a new epoch\n",
+          "", "epoch"),
+    Fault("R2: every step back begins an epoch", "ring_reader.h", "if (floor - head.time > step_back_) ", "", "epoch"),
+    Fault("M1: a ring knows its epoch by its own records alone", "merge.h",
+          "if (head.state == head_state::empty) readers_[i].prove_empty(bounds_.epoch(), idle_bound_);", "", "epoch"),
+    Fault("M1: what is of a later epoch is emitted at once", "ring_reader.h", "if (ahead_) [[unlikely]] hide(head);", "", "epoch"),
+    Fault("M1: T of a later epoch is no bound of the stream's, but its number is taken for one", "merge.h",
+          "idle_key_ = bounds_.epoch() > epoch_ ? tournament::never : 0;", "idle_key_ = idle_bound_;", "epoch"),
+    Fault("M1: T of an earlier epoch lets the stream go on", "merge.h",
+          "idle_key_ = bounds_.epoch() > epoch_ ? tournament::never : 0;", "idle_key_ = tournament::never;", "epoch"),
+    Fault("M3: T never learns of an epoch that the rings have shown", "epoch.h", "if (seen > epoch_) {", "if (false) {",
+          "epoch"),
+    Fault("M3: T is compared with T alone", "merge.h", "        bounds_.saw(head.time);", "        (void)head;", "epoch"),
+    Fault("R2: the stream's time goes back with the counter", "merge.h", "    offset_ = next.offset();\n", "", "epoch"),
+    Fault("R2: an epoch begins before the end of the one before", "merge.h",
+          "(last_.key > end_of_epoch_ ? last_.key : end_of_epoch_) + offset_ + 1;", "end_of_epoch_ + offset_;", "epoch"),
+    Fault("R2: a record set aside comes with the time of a later epoch", "ring_reader.h", "head.time + set_aside_offset_[i]",
+          "head.time", "epoch"),
+    Fault("M2: an epoch that the sink refused is not told again", "merge.h", "      if (!accept.begin_epoch(next)) return false;\n",
+          "      (void)accept.begin_epoch(next);\n", "epoch"),
+    Fault("W1: sleeps over a record of a later epoch", "merge.h",
+          "      if (head.state == head_state::later_epoch) {\n        result.closed_pending = true;",
+          "      if (head.state == head_state::later_epoch) {", "epoch"),
+    Fault("M3: what an ended epoch left open holds the stream back for as long as the clock went back", "merge.h",
+          "bounds_.epoch() == epoch_ ? head.time : bounds_.first();", "head.time;", "epoch"),
+
     # Merge
     Fault("M1: barrier before T", "barrier.h",
           "    const uint64_t bound = source.now();\n    compiler_barrier();\n    barrier_();",
@@ -193,8 +223,8 @@ FAULTS = [
           "    if (true) {\n      record_view", "merge"),
     Fault("M2: record discarded after it was set aside not counted", "merge.h",
           "      discarded_ += before - readers_[i].set_aside_count() - taken;\n", "      (void)before;\n", "merge"),
-    Fault("M1: set aside at the limit, not past it", "merge.h", "bound - head.time > options_.set_aside_after",
-          "bound - head.time >= options_.set_aside_after", "merge"),
+    Fault("M1: set aside at the limit, not past it", "merge.h", "bound - since > options_.set_aside_after",
+          "bound - since >= options_.set_aside_after", "merge"),
     Fault("M1: strict order sets aside", "merge.h", "options_.set_aside_after != 0 && ", "", "merge"),
     Fault("lower leaf loses a tie on its way up", "tournament.h",
           "(kept_key < key) | ((kept_key == key) & (kept_leaf < leaf))", "kept_key < key", "tournament"),

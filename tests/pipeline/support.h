@@ -100,6 +100,7 @@ struct cpu_options {
   uint16_t cpu = 0;
   uint32_t start_position = 0;
   uint64_t critical = critical_types;
+  uint64_t step_back = ~uint64_t{0};  // the clock is taken not to
 };
 
 using record = open_record<native_seam>;
@@ -113,7 +114,7 @@ class basic_cpu {
       : main(options.main, options.cpu, lane_main, options.start_position),
         spare(options.spare, options.cpu, lane_spare, options.start_position),
         rings(source) {
-    rings.attach(main.view, spare.view, options.critical);
+    rings.attach(main.view, spare.view, options.critical, options.step_back);
   }
 
   // An event whose payload begins with `value` and is `length` bytes long (at least 8), each byte determined by `value`.
@@ -197,7 +198,16 @@ struct collector {
   std::vector<received> records;
   size_t limit = ~size_t{0};
   std::function<void(const received&)> on_record;
+  std::vector<epoch_start> epochs;
+  std::vector<size_t> epoch_places;  // how many records came before each
+  bool refuses_epochs = false;
 
+  bool begin_epoch(const epoch_start& start) {
+    if (refuses_epochs) return false;
+    epochs.push_back(start);
+    epoch_places.push_back(records.size());
+    return true;
+  }
   bool operator()(const record_view<native_seam>& seen) {
     if (records.size() >= limit) return false;
     records.push_back(receive(seen));
