@@ -121,10 +121,12 @@ class cpu_rings {
 
   // R2: clamped to the last time of this CPU, within an epoch.
   SLUICE_ALWAYS_INLINE uint64_t now() {
-    const uint64_t time = clock_.now();
-    if (time > last_time_) [[likely]] last_time_ = time;
-    else if (last_time_ - time > step_back_) last_time_ = time;  // a new epoch
-    return last_time_;
+    uint64_t time = clock_.now();
+    if (time <= last_time_) [[unlikely]] {
+      if (last_time_ - time <= step_back_) time = last_time_;  // otherwise: a new epoch
+    }
+    last_time_ = time;
+    return time;
   }
 
   SLUICE_NEVER_INLINE reserve_status refuse(uint16_t type, uint32_t payload_length) {
