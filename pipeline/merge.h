@@ -73,13 +73,15 @@ class merge {
 
   // One pass. `sink(record_view) -> bool`: false means that it took nothing and the pass ends; the record stays. If the
   // sink has a member set_aside(record_view), it is told of each open record that no longer holds the stream back; if it
-  // has begin_epoch(epoch_start) -> bool, of each clock epoch.
+  // has begin_epoch(epoch_start) -> bool, of each clock epoch. If it has ring_count() -> uint32_t, it is asked how many
+  // readers are attached by now: rings can be added, behind those that are there.
   template <class sink>
   pass_result pass(sink&& accept) {
     pass_result result;
     const uint64_t bound = order_.take_bound(clock_);
     idle_key_ = bound == 0 ? 0 : bound - 1;
     follow_clock(bound);
+    take_new_rings(accept);
     if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);
     for (uint32_t i = 0; i < count_; ++i) {
       heads_[i] = readers_[i].look();
@@ -149,6 +151,21 @@ class merge {
     const ring_head& head = heads_[i];
     if (head.state == head_state::empty) readers_[i].prove_empty(bounds_.epoch(), idle_bound_);
     return head.state == head_state::empty ? idle_key_ : head.time;
+  }
+
+  // After T: what a CPU that was added writes before T is in a ring that is known here, as what any CPU wrote before T can be
+  // seen. The memory given to attach() holds the largest number.
+  template <class sink>
+  void take_new_rings(sink& accept) {
+    if constexpr (requires { accept.ring_count(); }) {
+      const uint32_t count = accept.ring_count();
+      if (count == count_) [[likely]] return;
+      for (; count_ < count; ++count_) {
+        readers_[count_].expect_steps_back(options_.step_back);
+        readers_[count_].join(epoch_);
+      }
+      tree_.attach(tree_.nodes(), count_);
+    }
   }
 
   // The epoch of this pass's T. An idle ring is bounded by T - 1 tick only while the stream is in that epoch too.

@@ -177,6 +177,9 @@ class ring_reader {
   uint32_t epoch() const { return epoch_; }
   uint64_t bound() const { return last_time_; }
 
+  // A ring that nobody has written to before the stream was in `epoch`.
+  void join(uint32_t epoch) { epoch_ = stream_epoch_ = epoch; }
+
   // The stream is in `epoch` now: what belongs to it can be seen.
   void enter(uint32_t epoch) {
     stream_epoch_ = epoch;

@@ -62,6 +62,8 @@ class tournament {
     winner_ = {key, leaf};
   }
 
+  tournament_node* nodes() const { return nodes_; }
+
   // The smallest (key, leaf).
   const tournament_node& winner() const { return winner_; }
 

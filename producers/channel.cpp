@@ -12,25 +12,52 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
   KeInitializeSpinLock(&types_lock_);
   LARGE_INTEGER frequency;
   KeQueryPerformanceCounter(&frequency);
-  step_back_ = static_cast<uint64_t>(frequency.QuadPart) * options.step_back_microseconds / 1000000;
+  functions_ = functions;
+  frequency_ = static_cast<uint64_t>(frequency.QuadPart);
+  step_back_ = frequency_ * options.step_back_microseconds / 1000000;
   const uint32_t cpus = KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS);
   if (!filter_.create(functions) || !rings_.allocate(functions, cpus) || !views_.allocate(functions, cpus * lanes_per_cpu) ||
       !regions_.allocate(functions, cpus * lanes_per_cpu)) {
     return STATUS_INSUFFICIENT_RESOURCES;
   }
-  for (uint32_t i = 0; i < cpus * lanes_per_cpu; ++i) {
-    const uint8_t lane = static_cast<uint8_t>(i % lanes_per_cpu);
-    const ring_geometry& geometry = lane == lane_main ? options.main : options.spare;
-    if (!regions_[i].allocate(functions, region_bytes(geometry))) return STATUS_INSUFFICIENT_RESOURCES;
-    views_[i] = create_region(regions_[i].get(), geometry,
-                              {options.boot, static_cast<uint64_t>(frequency.QuadPart),
-                               static_cast<uint16_t>(i / lanes_per_cpu), lane, options.start_position, cpus,
-                               options.anchor_counter, options.anchor_utc});
-  }
-  for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
-    rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options.critical_types, step_back_);
+  if (functions.KeRegisterProcessorChangeCallback == nullptr) return add_cpus(cpus);  // nobody would tell
+  // Called for each CPU that is there, before it returns.
+  processor_callback_ =
+      functions.KeRegisterProcessorChangeCallback(&on_processor_change, this, KE_PROCESSOR_CHANGE_ADD_EXISTING);
+  return processor_callback_ == nullptr ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS;
+}
+
+void channel::stop() {
+  if (processor_callback_ != nullptr) functions_.KeDeregisterProcessorChangeCallback(processor_callback_);
+  processor_callback_ = nullptr;
+}
+
+// Rings for the first `count` CPUs. One call at a time: the kernel adds CPUs one after another.
+NTSTATUS channel::add_cpus(uint32_t count) {
+  PAGED_CODE();
+  for (uint32_t cpu = ready_cpus_.load(memory_order::relaxed); cpu < count; ++cpu) {  // relaxed: written here only
+    for (uint32_t lane = 0; lane < lanes_per_cpu; ++lane) {
+      const uint32_t i = cpu * lanes_per_cpu + lane;
+      const ring_geometry& geometry = lane == lane_main ? options_.main : options_.spare;
+      if (!regions_[i].allocate(functions_, region_bytes(geometry))) return STATUS_INSUFFICIENT_RESOURCES;
+      views_[i] = create_region(regions_[i].get(), geometry,
+                                {options_.boot, frequency_, static_cast<uint16_t>(cpu), static_cast<uint8_t>(lane),
+                                 options_.start_position, rings_.count(), options_.anchor_counter, options_.anchor_utc});
+    }
+    rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options_.critical_types, step_back_);
+    ready_cpus_.store(cpu + 1, memory_order::release);  // SYNC POINT: ready_cpus()
   }
   return STATUS_SUCCESS;
+}
+
+// PASSIVE_LEVEL. An addition that fails later leaves rings that nobody writes to; the next attempt finds them.
+VOID NTAPI channel::on_processor_change(PVOID context, PKE_PROCESSOR_CHANGE_NOTIFY_CONTEXT change, PNTSTATUS status) {
+  PAGED_CODE();
+  if (change->State != KeProcessorAddStartNotify) return;
+  channel& self = *static_cast<channel*>(context);
+  const NTSTATUS added =
+      change->NtNumber < self.cpu_count() ? self.add_cpus(change->NtNumber + 1) : STATUS_NOT_SUPPORTED;
+  if (!NT_SUCCESS(added)) *status = added;
 }
 
 bool channel::reserve_event(uint16_t type, uint32_t length, reservation& held) {

@@ -6,6 +6,10 @@
 //
 // The filter (producers/event_filter.h) stands in front of it: own events are judged here, the library's where they arise.
 //
+// CPUs can be added while running. Each gets its rings before anything runs on it: the kernel asks first
+// (KeRegisterProcessorChangeCallback). Without memory for them the CPU is refused: events would be lost there that no
+// account could tell of.
+//
 // Nothing is allocated per event. A record that finds no room is counted and announced, never waited for.
 #pragma once
 
@@ -69,11 +73,14 @@ class reservation {
 class channel {
  public:
   channel() = default;
+  ~channel() { stop(); }
   channel(const channel&) = delete;
   channel& operator=(const channel&) = delete;
 
   // PASSIVE_LEVEL. STATUS_INVALID_PARAMETER: a geometry that does not hold; STATUS_INSUFFICIENT_RESOURCES.
   [[nodiscard]] NTSTATUS create(const kernel_functions& functions, const channel_options& options);
+  // PASSIVE_LEVEL. CPUs that are added from now on have no rings.
+  void stop();
 
   // Copies `length` bytes and commits at once. Up to DISPATCH_LEVEL. The look at the announcement is part of the section: a
   // thread that is suspended where the section ends would leave its record lying, and nobody else would signal (W1).
@@ -136,7 +143,9 @@ class channel {
   event_filter& filter() { return filter_; }
 
   // The consumer's side.
-  uint32_t cpu_count() const { return rings_.count(); }
+  uint32_t cpu_count() const { return rings_.count(); }  // the most that this machine can have
+  // Those that have their rings, from 0 on; only grows. Acquire: their regions are seen.
+  uint32_t ready_cpus() const { return ready_cpus_.load(memory_order::acquire); }
   kernel_rings& rings(uint32_t cpu) { return rings_[cpu]; }
   const region_view<native_seam>& region(uint32_t cpu, uint32_t lane) const {
     return views_[cpu * lanes_per_cpu + lane];
@@ -152,6 +161,9 @@ class channel {
 
  private:
   friend class reservation;
+
+  [[nodiscard]] NTSTATUS add_cpus(uint32_t count);
+  static VOID NTAPI on_processor_change(PVOID context, PKE_PROCESSOR_CHANGE_NOTIFY_CONTEXT change, PNTSTATUS status);
 
   // In the section. A LOSS record that goes in front of the reservation is closed here and now: nobody else would signal it
   // before the reservation's own end (W1).
@@ -187,6 +199,10 @@ class channel {
   nonpaged_array<kernel_rings> rings_;
   nonpaged_array<region_view<native_seam>> views_;
   nonpaged_array<nonpaged_memory> regions_;
+  atomic_word ready_cpus_;
+  kernel_functions functions_{};
+  PVOID processor_callback_ = nullptr;
+  uint64_t frequency_ = 0;
   channel_options options_{};
   uint64_t step_back_ = 0;
   LONG64 switched_off_ = 0;

@@ -22,6 +22,8 @@ void resolve_kernel_functions(kernel_functions& functions) {
   resolve(functions.CmCallbackGetKeyObjectID, u"CmCallbackGetKeyObjectID");
   resolve(functions.CmCallbackGetKeyObjectIDEx, u"CmCallbackGetKeyObjectIDEx");
   resolve(functions.CmCallbackReleaseKeyObjectIDEx, u"CmCallbackReleaseKeyObjectIDEx");
+  resolve(functions.KeRegisterProcessorChangeCallback, u"KeRegisterProcessorChangeCallback");
+  resolve(functions.KeDeregisterProcessorChangeCallback, u"KeDeregisterProcessorChangeCallback");
   resolve(functions.ExAllocatePool2, u"ExAllocatePool2");
 }
 

@@ -24,6 +24,9 @@ struct kernel_functions {
   using get_key_object_id_ex = NTSTATUS(NTAPI*)(PLARGE_INTEGER cookie, PVOID object, PULONG_PTR id,
                                                 PCUNICODE_STRING* name, ULONG flags);
   using release_key_object_id_ex = VOID(NTAPI*)(PCUNICODE_STRING name);
+  // Processors that are added while running: Vista.
+  using register_processor_callback = PVOID(NTAPI*)(PPROCESSOR_CALLBACK_FUNCTION routine, PVOID context, ULONG flags);
+  using deregister_processor_callback = VOID(NTAPI*)(PVOID handle);
   // Zeroed pool: Windows 10 2004.
   using allocate_pool2 = PVOID(NTAPI*)(ULONG64 flags, SIZE_T bytes, ULONG tag);
 
@@ -36,6 +39,8 @@ struct kernel_functions {
   get_key_object_id CmCallbackGetKeyObjectID;
   get_key_object_id_ex CmCallbackGetKeyObjectIDEx;
   release_key_object_id_ex CmCallbackReleaseKeyObjectIDEx;
+  register_processor_callback KeRegisterProcessorChangeCallback;
+  deregister_processor_callback KeDeregisterProcessorChangeCallback;
   allocate_pool2 ExAllocatePool2;
 };
 

@@ -35,15 +35,16 @@ VOID NTAPI worker::snapshot_on_cpu(PKDPC, PVOID context, PVOID, PVOID) {
   KeSetEvent(&to.done, IO_NO_INCREMENT, FALSE);
 }
 
-void worker::snapshot(uint32_t cpu) {
+// False: the CPU does not run yet. It has written nothing.
+bool worker::snapshot(uint32_t cpu) {
   cpu_snapshot& from = snapshot_[0];
   from.self = this;
   from.cpu = cpu;
   from.settled = false;
   PROCESSOR_NUMBER number{};
-  KeGetProcessorNumberFromIndex(cpu, &number);
+  if (!NT_SUCCESS(KeGetProcessorNumberFromIndex(cpu, &number))) return false;
   KeInitializeDpc(&from.dpc, &snapshot_on_cpu, &from);
-  KeSetTargetProcessorDpcEx(&from.dpc, &number);
+  if (!NT_SUCCESS(KeSetTargetProcessorDpcEx(&from.dpc, &number))) return false;
   KeInitializeEvent(&from.done, SynchronizationEvent, FALSE);
   do {
     KeInsertQueueDpc(&from.dpc, nullptr, nullptr);
@@ -61,6 +62,7 @@ void worker::snapshot(uint32_t cpu) {
           }
         });
   }
+  return true;
 }
 
 NTSTATUS worker::collect_statistics(void* buffer, uint32_t size, uint32_t& written) {
@@ -73,8 +75,9 @@ NTSTATUS worker::collect_statistics(void* buffer, uint32_t size, uint32_t& writt
   header.switched_off = channel_->switched_off();
   uint8_t* const base = static_cast<uint8_t*>(buffer);
   uint32_t end = sizeof header;
-  for (uint32_t cpu = 0; cpu < channel_->cpu_count(); ++cpu) {
-    snapshot(cpu);
+  attach_rings();
+  for (uint32_t cpu = 0; cpu < attached_cpus_; ++cpu) {
+    if (!snapshot(cpu)) continue;
     header.violations += snapshot_[0].violations;
     for (uint32_t type = 0; type < max_record_types; ++type) {
       protocol::statistics_row row{static_cast<uint16_t>(cpu), static_cast<uint16_t>(type), 0,

@@ -26,8 +26,7 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
       !snapshot_.allocate(functions, 1)) {
     return STATUS_INSUFFICIENT_RESOURCES;
   }
-  for (uint32_t i = 0; i < rings; ++i) readers_[i].attach(from.region(i / lanes_per_cpu, i % lanes_per_cpu));
-  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), rings, {overdue_ticks_, from.step_back()});
+  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), attach_rings(), {overdue_ticks_, from.step_back()});
 
   write_anchor();  // before any event
 
@@ -124,6 +123,16 @@ pass_result worker::pass() {
   return result;
 }
 
+// The rings of CPUs that were added since.
+uint32_t worker::attach_rings() {
+  for (const uint32_t ready = channel_->ready_cpus(); attached_cpus_ < ready; ++attached_cpus_) {
+    for (uint32_t lane = 0; lane < lanes_per_cpu; ++lane) {
+      readers_[attached_cpus_ * lanes_per_cpu + lane].attach(channel_->region(attached_cpus_, lane));
+    }
+  }
+  return attached_cpus_ * lanes_per_cpu;
+}
+
 bool worker::open_batch() {
   if (batch_irp_ != nullptr) return true;
   batch_irp_ = reads_.remove();
@@ -190,7 +199,7 @@ bool worker::serve_flush(const pass_result& last) {
 
 // R4 for gaps that no record follows yet: from the published figures.
 bool worker::add_unannounced() {
-  for (uint32_t cpu = 0; cpu < channel_->cpu_count(); ++cpu) {
+  for (uint32_t cpu = 0; cpu < attached_cpus_; ++cpu) {
     loss_summary figures;
     uint32_t attempts = 0;
     while (!read_loss_figures(channel_->region(cpu, lane_main).producer->loss, figures)) {

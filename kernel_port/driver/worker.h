@@ -57,11 +57,13 @@ class worker {
     bool operator()(const record_view<native_seam>& record) { return self.accept(record); }
     void set_aside(const record_view<native_seam>& record) { self.note_set_aside(record); }
     bool begin_epoch(const epoch_start& start) { return self.begin_epoch(start); }
+    uint32_t ring_count() { return self.attach_rings(); }
   };
 
   static VOID NTAPI run(PVOID context);
   void loop();
   bool accept(const record_view<native_seam>& record);
+  uint32_t attach_rings();
   bool open_batch();
   bool begin_epoch(const epoch_start& start);
   void note_set_aside(const record_view<native_seam>& record);
@@ -79,13 +81,14 @@ class worker {
 
   bool serve_statistics();
   NTSTATUS collect_statistics(void* buffer, uint32_t size, uint32_t& written);
-  void snapshot(uint32_t cpu);
+  [[nodiscard]] bool snapshot(uint32_t cpu);
   static VOID NTAPI snapshot_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
 
   channel* channel_ = nullptr;
   const kernel_functions* functions_ = nullptr;
   merge<native_seam, kernel_clock, slack_order> merge_;
   nonpaged_array<ring_reader<native_seam>> readers_;
+  uint32_t attached_cpus_ = 0;
   nonpaged_array<ring_head> heads_;
   nonpaged_array<tournament_node> nodes_;
   nonpaged_array<uint64_t> announced_;  // events that LOSS records have told of, by CPU

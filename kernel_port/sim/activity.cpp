@@ -21,7 +21,7 @@ void require_at_rest(const thread_state& thread, const char* what) {
 }
 
 void require_processor(const machine::implementation& machine, uint32_t cpu) {
-  if (cpu >= machine.options.processors) misuse("there is no processor %u", cpu);
+  if (cpu >= machine.active_processors()) misuse("there is no processor %u", cpu);
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ borrowed_thread::borrowed_thread(machine::implementation& machine, uint32_t pid)
   const auto linux_tid = static_cast<uint32_t>(syscall(SYS_gettid));
   thread_state& thread = self();
   if (!thread.host) {
-    attachment_.emplace(machine, linux_tid % machine.options.processors, pid,
+    attachment_.emplace(machine, linux_tid % machine.active_processors(), pid,
                         pid == system_pid ? machine.processes.new_system_tid() : linux_tid);
   } else if (thread.host->pid.load(std::memory_order_relaxed) != pid) {
     require_irql_at_most(PASSIVE_LEVEL, "A call on behalf of another process");

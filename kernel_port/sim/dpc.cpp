@@ -241,8 +241,8 @@ VOID KeFlushQueuedDpcs(VOID) {
   flush what;
   what.waiter = &thread.host->park;
   what.left = 1;
-  std::vector<KDPC> markers(machine.options.processors);
-  for (uint32_t i = 0; i < machine.options.processors; ++i) {
+  std::vector<KDPC> markers(machine.active_processors());
+  for (uint32_t i = 0; i < markers.size(); ++i) {
     processor& cpu = machine.processor_at(i);
     {
       internal_lock lock(cpu.mutex);
@@ -262,7 +262,7 @@ VOID KeFlushQueuedDpcs(VOID) {
 NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber) {
   require_dpc(Dpc, "KeSetTargetProcessorDpcEx");
   const ULONG index = KeGetProcessorIndexFromNumber(ProcNumber);
-  if (index >= the_machine().options.processors) return STATUS_INVALID_PARAMETER;
+  if (index >= the_machine().active_processors()) return STATUS_INVALID_PARAMETER;
   Dpc->Number = static_cast<USHORT>(first_target + index);
   return STATUS_SUCCESS;
 }

@@ -15,6 +15,7 @@
 #include "kernel_port/sim/object.h"
 #include "kernel_port/sim/pool.h"
 #include "kernel_port/sim/process.h"
+#include "kernel_port/sim/processor_change.h"
 #include "kernel_port/sim/registry_callbacks.h"
 #include "kernel_port/sim/registry_tree.h"
 #include "kernel_port/sim/timer.h"
@@ -30,6 +31,10 @@ class machine::implementation {
   implementation& operator=(const implementation&) = delete;
 
   processor& processor_at(uint32_t index) { return processors[index]; }
+
+  // Those that run; `processors` holds all that the machine can have. They are added one after another, and never removed.
+  uint32_t active_processors() const { return active_.load(std::memory_order_acquire); }
+  void start_processor() { active_.fetch_add(1, std::memory_order_release); }
 
   // Counts one call of that kind; true if it is the one chosen to fail.
   bool fails(machine::failure kind);
@@ -51,6 +56,7 @@ class machine::implementation {
   timer_queue timers;
   system_threads threads;
   work_queue work;
+  processor_changes changes;
   device_table devices;
   filter_manager filters;
 
@@ -58,6 +64,7 @@ class machine::implementation {
   std::vector<host_thread*> hosts;
 
  private:
+  std::atomic<uint32_t> active_;
   std::vector<std::unique_ptr<host_thread>> all_hosts_;
   std::vector<host_thread*> free_hosts_;
 

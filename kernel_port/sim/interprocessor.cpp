@@ -89,7 +89,8 @@ extern "C" ULONG_PTR KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, 
     }
     // Who runs the routine for which CPU. Everything stands, so owners do not change.
     std::vector<processor*> for_caller;
-    for (processor& cpu : machine.processors) {
+    for (uint32_t i = 0; i < machine.active_processors(); ++i) {
+      processor& cpu = machine.processor_at(i);
       host_thread* runner = cpu.owner.load();
       for (host_thread* host : machine.hosts) {
         if (!runner && host->cpu_index.load() == cpu.index) runner = host;

@@ -3,6 +3,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "kernel_port/sim/attachment.h"
 #include "kernel_port/sim/implementation.h"
 #include "kernel_port/sim/irp.h"
@@ -32,12 +34,14 @@ machine::implementation& the_machine() {
 }
 
 machine::implementation::implementation(const machine_options& given)
-    : options(given), pool(given.memory), filters(given.filter_manager_started) {
-  if (options.processors < 1 || options.processors > 256) misuse("a machine has 1 to 256 processors");
+    : options(given), pool(given.memory), filters(given.filter_manager_started), active_(given.processors) {
+  if (options.processors < 1 || options.processors > 256 || options.maximum_processors > 256) {
+    misuse("a machine has 1 to 256 processors");
+  }
   if (options.processors_per_group < 1 || options.processors_per_group > 64) {
     misuse("a processor group has 1 to 64 processors");
   }
-  for (uint32_t i = 0; i < options.processors; ++i) {
+  for (uint32_t i = 0; i < std::max(options.processors, options.maximum_processors); ++i) {
     processor& cpu = processors.emplace_back();
     cpu.index = i;
     cpu.number.Group = static_cast<USHORT>(i / options.processors_per_group);
@@ -131,6 +135,10 @@ machine::~machine() {
     stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(left.what), 0, as_argument(left.what), 0,
          "The machine was switched off with %s.", left.kind);
   }
+  if (const void* routine = state.changes.find_of(nullptr, true)) {
+    stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(routine), 0,
+         as_argument(routine), 0, "The machine was switched off with a processor change callback registered.");
+  }
   if (const KTIMER* timer = state.timers.find_of(nullptr, true)) {
     stop(bug::TIMER_OR_DPC_INVALID, 0, as_argument(timer), 0, 0,
          "The machine was switched off with a timer set.");
@@ -202,12 +210,19 @@ machine::usage machine::in_use() const {
           threads,
           state.timers.count(),
           state.notify.process.count() + state.notify.thread.count() + state.notify.image.count() +
-              state.registry.count(),
+              state.registry.count() + state.changes.count(),
           state.devices.device_count(),
           state.devices.link_count(),
           state.filters.filter_count(),
           state.filters.connection_count(),
           state.filters.instance_count()};
+}
+
+NTSTATUS machine::add_processor() {
+  return implementation_->changes.add_processor(*implementation_);
+}
+uint32_t machine::processors() const {
+  return implementation_->active_processors();
 }
 
 void machine::move_counter(int64_t ticks) {

@@ -38,6 +38,7 @@ class memory_file;  // kernel_port/sim/memory_file.h
 
 struct machine_options {
   uint32_t processors = 2;             // 1..256, whatever the host has
+  uint32_t maximum_processors = 0;     // with those that can be added; 0: as many as there are
   uint32_t processors_per_group = 64;  // at most 64, as on Windows
   kernel_level level = kernel_level::windows10;
   int64_t counter_ahead = 0;       // of the performance counter, before the host's monotonic clock; ticks
@@ -61,6 +62,11 @@ class machine {
   static machine& current();  // the one machine; asserts that there is one
 
   const machine_options& options() const;
+
+  // Adds the next processor, as hardware that is plugged in does: callbacks of drivers are told before it runs and after. What a
+  // callback that refuses it says; STATUS_NOT_SUPPORTED: there are as many as there can be. Any host thread.
+  NTSTATUS add_processor();
+  uint32_t processors() const;  // that run now
 
   // Drivers. `name` becomes \Driver\name. load_driver runs `entry` in the system process; unload_driver runs
   // DriverUnload and then checks that nothing of the driver is left. A filter's unload callback runs before

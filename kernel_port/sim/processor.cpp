@@ -75,7 +75,7 @@ void move_to_processor(thread_state& thread, uint32_t index) {
 }
 
 void move_to_any_processor(thread_state& thread, uint32_t random) {
-  move_to_processor(thread, random % the_machine().options.processors);
+  move_to_processor(thread, random % the_machine().active_processors());
 }
 
 }  // namespace sluice::sim
@@ -91,9 +91,21 @@ thread_state& attached(const char* function) {
   return thread;
 }
 
-uint32_t group_count() {
-  const machine_options& options = the_machine().options;
-  return (options.processors + options.processors_per_group - 1) / options.processors_per_group;
+uint32_t group_count(uint32_t processors) {
+  const uint32_t per_group = the_machine().options.processors_per_group;
+  return (processors + per_group - 1) / per_group;
+}
+
+// Of the first `processors`, those in the group.
+uint32_t count_in_group(USHORT group, uint32_t processors) {
+  if (group == ALL_PROCESSOR_GROUPS) return processors;
+  const uint32_t per_group = the_machine().options.processors_per_group;
+  const uint32_t first = group * per_group;
+  return first >= processors ? 0 : std::min(per_group, processors - first);
+}
+
+uint32_t maximum_processors() {
+  return static_cast<uint32_t>(the_machine().processors.size());
 }
 
 }  // namespace
@@ -111,18 +123,14 @@ ULONG KeGetCurrentProcessorNumber(VOID) {
 }
 
 ULONG KeQueryActiveProcessorCountEx(USHORT GroupNumber) {
-  const machine_options& options = the_machine().options;
-  if (GroupNumber == ALL_PROCESSOR_GROUPS) return options.processors;
-  const uint32_t first = GroupNumber * options.processors_per_group;
-  if (first >= options.processors) return 0;
-  return std::min(options.processors_per_group, options.processors - first);
+  return count_in_group(GroupNumber, the_machine().active_processors());
 }
 
 ULONG KeQueryMaximumProcessorCountEx(USHORT GroupNumber) {
-  return KeQueryActiveProcessorCountEx(GroupNumber);
+  return count_in_group(GroupNumber, maximum_processors());
 }
 ULONG KeQueryMaximumProcessorCount(VOID) {
-  return KeQueryActiveProcessorCountEx(0);
+  return KeQueryMaximumProcessorCountEx(0);
 }
 
 ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors) {
@@ -132,15 +140,15 @@ ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors) {
 }
 
 USHORT KeQueryActiveGroupCount(VOID) {
-  return static_cast<USHORT>(group_count());
+  return static_cast<USHORT>(group_count(the_machine().active_processors()));
 }
 USHORT KeQueryMaximumGroupCount(VOID) {
-  return static_cast<USHORT>(group_count());
+  return static_cast<USHORT>(group_count(maximum_processors()));
 }
 
 NTSTATUS KeGetProcessorNumberFromIndex(ULONG ProcIndex, PPROCESSOR_NUMBER ProcNumber) {
   machine::implementation& machine = the_machine();
-  if (ProcIndex >= machine.options.processors) return STATUS_INVALID_PARAMETER;
+  if (ProcIndex >= machine.active_processors()) return STATUS_INVALID_PARAMETER;
   *ProcNumber = machine.processor_at(ProcIndex).number;
   return STATUS_SUCCESS;
 }
@@ -151,7 +159,7 @@ ULONG KeGetProcessorIndexFromNumber(PPROCESSOR_NUMBER ProcNumber) {
   if (ProcNumber->Reserved != 0 || ProcNumber->Number >= options.processors_per_group)
     return invalid_processor_index;
   const ULONG index = ProcNumber->Group * options.processors_per_group + ProcNumber->Number;
-  return index < options.processors ? index : invalid_processor_index;
+  return index < the_machine().active_processors() ? index : invalid_processor_index;
 }
 
 VOID KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY PreviousAffinity) {
@@ -167,7 +175,7 @@ VOID KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY Pr
   if (Affinity->Mask == 0) return;
   const auto index =
       Affinity->Group * options.processors_per_group + static_cast<uint32_t>(__builtin_ctzll(Affinity->Mask));
-  if (index >= options.processors) return;  // Windows ignores what does not exist, too
+  if (index >= the_machine().active_processors()) return;  // Windows ignores what does not exist, too
   // Approximated: the thread stays on the first processor of the mask.
   thread.host->pinned = true;
   move_to_processor(thread, index);

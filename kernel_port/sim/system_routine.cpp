@@ -41,6 +41,8 @@ const std::map<std::u16string, routine, std::less<>>& routines() {
       SLUICE_LATE_ROUTINE(PsGetProcessStartKey, windows10),
       SLUICE_LATE_ROUTINE(KeQuerySystemTimePrecise, windows8),
       SLUICE_LATE_ROUTINE(CmRegisterCallbackEx, vista),
+      SLUICE_LATE_ROUTINE(KeRegisterProcessorChangeCallback, vista),
+      SLUICE_LATE_ROUTINE(KeDeregisterProcessorChangeCallback, vista),
       SLUICE_LATE_ROUTINE(CmCallbackGetKeyObjectID, vista),
       SLUICE_LATE_ROUTINE(CmCallbackGetKeyObjectIDEx, windows8),
       SLUICE_LATE_ROUTINE(CmCallbackReleaseKeyObjectIDEx, windows8),

@@ -13,6 +13,9 @@ NTSTATUS PsSetCreateThreadNotifyRoutineEx(PSCREATETHREADNOTIFYTYPE NotifyType, P
 NTSTATUS PsSetLoadImageNotifyRoutineEx(PLOAD_IMAGE_NOTIFY_ROUTINE NotifyRoutine, ULONG_PTR Flags);
 ULONGLONG PsGetProcessStartKey(PEPROCESS Process);
 VOID KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);
+PVOID KeRegisterProcessorChangeCallback(PPROCESSOR_CALLBACK_FUNCTION CallbackFunction, PVOID CallbackContext,
+                                        ULONG Flags);
+VOID KeDeregisterProcessorChangeCallback(PVOID CallbackHandle);
 NTSTATUS CmRegisterCallbackEx(PEX_CALLBACK_FUNCTION Function, PCUNICODE_STRING Altitude, PVOID Driver, PVOID Context,
                               PLARGE_INTEGER Cookie, PVOID Reserved);
 NTSTATUS CmCallbackGetKeyObjectID(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PTR ObjectID,

@@ -6,6 +6,7 @@ add_executable(driver_test
   driver_filter_swap_test.cpp
   driver_filter_test.cpp
   driver_load_test.cpp
+  driver_processor_test.cpp
   driver_registry_load_test.cpp
   driver_registry_memory_test.cpp
   driver_registry_test.cpp

@@ -18,6 +18,7 @@ add_executable(sim_test
   sim_paged_memory_test.cpp
   sim_pool_test.cpp
   sim_process_test.cpp
+  sim_processor_change_test.cpp
   sim_processor_test.cpp
   sim_registry_death_test.cpp
   sim_registry_test.cpp

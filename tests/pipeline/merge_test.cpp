@@ -485,3 +485,87 @@ TEST_F(merge_case, m1_both_lanes_of_a_cpu_come_in_the_order_of_writing) {
   ASSERT_EQ(sink.records.size(), value);
   for (uint64_t i = 0; i < value; ++i) EXPECT_EQ(sink.records[i].value(), i);
 }
+
+namespace {
+
+// A sink that says how many rings there are; on_asked runs first.
+struct growing_collector : collector {
+  uint32_t rings = 0;
+  std::function<void()> on_asked;
+  uint32_t ring_count() {
+    if (on_asked) on_asked();
+    return rings;
+  }
+};
+
+struct growing_case : merge_case {
+  growing_collector growing;
+
+  // A merge over the first `count` of the CPUs, with memory for all.
+  std::unique_ptr<exact_merge> merge_over(uint32_t count, merge_options options = {}) {
+    auto m = std::make_unique<exact_merge>(manual_clock{&time}, exact(scripted_barrier{&at_barrier}), mains(), options);
+    m->merged.attach(m->readers.data(), m->heads.data(), m->nodes.data(), count, options);
+    growing.rings = count;
+    return m;
+  }
+  pass_result grow_pass(exact_merge& m, uint64_t at) {
+    time.now = at;
+    const pass_result result = m.merged.pass(growing);
+    m.merged.release();
+    return result;
+  }
+};
+
+}  // namespace
+
+TEST_F(growing_case, m1_rings_that_are_added_take_part_at_once) {
+  make(9);
+  auto m = merge_over(2);
+  write(1, 10, 1);
+  EXPECT_EQ(grow_pass(*m, 20).emitted, 1u);
+  for (uint32_t cpu = 2; cpu < 9; ++cpu) {
+    growing.rings = cpu + 1;
+    write(0, 100 * cpu + 2, 2);
+    write(cpu, 100 * cpu + 1, 1);
+    write(1, 100 * cpu + 3, 3);
+    EXPECT_EQ(grow_pass(*m, 100 * cpu + 10).emitted, 3u) << cpu;
+  }
+  for (size_t i = 1; i < growing.records.size(); ++i) {
+    EXPECT_LT(growing.records[i - 1].place(), growing.records[i].place());
+  }
+  EXPECT_EQ(m->merged.late_records(), 0u);
+}
+
+// The rings are counted after T: one that is added, and written to, between the last pass and T is looked at in this pass.
+TEST_F(growing_case, m1_a_ring_that_is_added_before_t_is_in_the_pass) {
+  make(3);
+  auto m = merge_over(2);
+  write(1, 50, 2);
+  time.on_read = [this] {  // the clock is read: T
+    if (growing.rings == 3) return;
+    growing.rings = 3;
+    const uint64_t now = time.now;
+    write(2, 40, 1);
+    time.now = now;
+  };
+  EXPECT_EQ(grow_pass(*m, 60).emitted, 2u);
+  EXPECT_EQ(growing.values(), (values{1, 2}));
+  EXPECT_EQ(m->merged.late_records(), 0u);
+}
+
+TEST_F(growing_case, m1_a_ring_that_is_added_joins_the_epoch_of_the_stream) {
+  cpu_options options;
+  options.step_back = 10;
+  make(3, options);
+  auto m = merge_over(2, {0, 10});
+  write(0, 100000, 1);
+  EXPECT_EQ(grow_pass(*m, 100010).emitted, 1u);
+  write(0, 100, 2);
+  EXPECT_EQ(grow_pass(*m, 150).emitted, 1u);
+  growing.rings = 3;
+  write(2, 200, 3);
+  write(1, 210, 4);
+  EXPECT_EQ(grow_pass(*m, 250).emitted, 2u);
+  EXPECT_EQ(growing.values(), (values{1, 2, 3, 4}));
+  EXPECT_EQ(growing.epochs.size(), 1u);
+}

@@ -43,7 +43,7 @@ CLAMP = "      if (last_time_ - time <= step_back_) time = last_time_;  // other
 
 # The first steps of a pass.
 BOUND = "    const uint64_t bound = order_.take_bound(clock_);\n"
-SET_KEY = "    idle_key_ = bound == 0 ? 0 : bound - 1;\n    follow_clock(bound);\n"
+SET_KEY = "    idle_key_ = bound == 0 ? 0 : bound - 1;\n    follow_clock(bound);\n    take_new_rings(accept);\n"
 TAKE_LATE = "    if (!take_late(accept, result)) return finish(result, pass_end::sink_full, 0);\n"
 
 CLAIM_ENDS_RECORD = """ || stride > claimed - passed) [[unlikely]] {
@@ -199,6 +199,10 @@ FAULTS = [
           BOUND + SET_KEY + TAKE_LATE + "    for (uint32_t i = 0; i < count_; ++i) {\n", "merge"),
     Fault("M1: an idle ring's bound is T", "merge.h", "idle_key_ = bound == 0 ? 0 : bound - 1;", "idle_key_ = bound;",
           "merge", quick=True),
+    Fault("M1: rings that were added are not looked at", "merge.h", "    take_new_rings(accept);\n", "", "merge"),
+    Fault("M1: a ring that was added is of the first epoch", "merge.h", "        readers_[count_].join(epoch_);\n", "", "merge"),
+    Fault("M1: rings are counted before T", "merge.h", BOUND + SET_KEY,
+          "    take_new_rings(accept);\n" + BOUND + SET_KEY.replace("    take_new_rings(accept);\n", ""), "merge"),
     Fault("M1: time <= frontier", "merge.h", "tournament::before({head.time, i}, runner_up)",
           "head.time <= runner_up.key", "merge"),
     Fault("M1: a batch ignores the other rings", "merge.h", "tournament::before({head.time, i}, runner_up)", "true",

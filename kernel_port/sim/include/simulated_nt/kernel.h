@@ -157,6 +157,26 @@ VOID KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY Pr
 VOID KeRevertToUserGroupAffinityThread(PGROUP_AFFINITY PreviousAffinity);                         // <= APC
 ULONG_PTR KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG_PTR Context);          // < IPI
 
+// Processors that are added while running: PASSIVE. Vista: by MmGetSystemRoutineAddress only. The callback comes at
+// PASSIVE_LEVEL, one at a time. Null: a callback refused an existing processor, or no resources.
+typedef enum _KE_PROCESSOR_CHANGE_NOTIFY_STATE {
+  KeProcessorAddStartNotify = 0,
+  KeProcessorAddCompleteNotify,
+  KeProcessorAddFailureNotify
+} KE_PROCESSOR_CHANGE_NOTIFY_STATE;
+typedef struct _KE_PROCESSOR_CHANGE_NOTIFY_CONTEXT {
+  KE_PROCESSOR_CHANGE_NOTIFY_STATE State;
+  ULONG NtNumber;
+  NTSTATUS Status;
+  PROCESSOR_NUMBER ProcNumber;
+} KE_PROCESSOR_CHANGE_NOTIFY_CONTEXT, *PKE_PROCESSOR_CHANGE_NOTIFY_CONTEXT;
+typedef VOID(NTAPI PROCESSOR_CALLBACK_FUNCTION)(PVOID CallbackContext, PKE_PROCESSOR_CHANGE_NOTIFY_CONTEXT ChangeContext,
+                                                PNTSTATUS OperationStatus);
+typedef PROCESSOR_CALLBACK_FUNCTION* PPROCESSOR_CALLBACK_FUNCTION;
+#define KE_PROCESSOR_CHANGE_ADD_EXISTING 1
+PVOID KeRegisterProcessorChangeCallback(PPROCESSOR_CALLBACK_FUNCTION CallbackFunction, PVOID CallbackContext, ULONG Flags);
+VOID KeDeregisterProcessorChangeCallback(PVOID CallbackHandle);
+
 // DPCs. Insert, remove, set target: any IRQL. KeFlushQueuedDpcs: PASSIVE.
 VOID KeInitializeDpc(PKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext);
 BOOLEAN KeInsertQueueDpc(PKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2);
