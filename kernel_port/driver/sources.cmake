@@ -20,6 +20,7 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/request_queue.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/sensor.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/statistics.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/time_watch.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/worker.cpp)
 
 set(SLUICE_DRIVER_SOURCES ${SLUICE_SENSOR_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/driver_entry.cpp)

@@ -28,7 +28,9 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
   }
   merge_.attach(readers_.data(), heads_.data(), nodes_.data(), attach_rings(), {overdue_ticks_, from.step_back()});
 
+  anchor_ticks_ = frequency_ * options.anchor_seconds;
   write_anchor();  // before any event
+  time_watch_.start(&system_time_was_set, this);
 
   OBJECT_ATTRIBUTES attributes;
   InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
@@ -45,6 +47,7 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
 
 void worker::stop() {
   PAGED_CODE();
+  time_watch_.stop();
   if (thread_ != nullptr) {
     InterlockedExchange(&stopping_, 1);
     KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
@@ -104,6 +107,7 @@ void worker::loop() {
   PAGED_CODE();
   while (InterlockedCompareExchange(&stopping_, 0, 0) == 0) {
     const pass_result result = pass();
+    keep_anchored(result);
     if (complete_batch()) continue;
     if (serve_statistics() || serve_flush(result)) continue;
     if (result.end == pass_end::sink_full) {
@@ -271,6 +275,23 @@ void worker::write_anchor() {
     clock_ = now;
   }
   (void)channel_->write(record_type_anchor, event_version, &now.anchor, sizeof now.anchor);
+}
+
+// An idle system wakes nobody for this: the first events after a long rest bring the next anchor.
+void worker::keep_anchored(const pass_result& last) {
+  if (InterlockedExchange(&system_time_set_, 0) != 0) {
+    write_anchor();
+  } else if (last.emitted != 0 && anchor_ticks_ != 0) {
+    const uint64_t now = merge_.source().now();
+    if (merge_.counts(now) && stream_time(now) - clock_.anchor.counter >= anchor_ticks_) write_anchor();
+  }
+}
+
+// Up to DISPATCH_LEVEL.
+void worker::system_time_was_set(void* context) {
+  worker& self = *static_cast<worker*>(context);
+  InterlockedExchange(&self.system_time_set_, 1);
+  KeSetEvent(&self.attention_, IO_NO_INCREMENT, FALSE);
 }
 
 // Called inside a merge pass: notes only, and reports after it.

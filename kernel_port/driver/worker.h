@@ -9,6 +9,7 @@
 #include "kernel_port/driver/options.h"
 #include "kernel_port/driver/protocol.h"
 #include "kernel_port/driver/request_queue.h"
+#include "kernel_port/driver/time_watch.h"
 #include "pipeline/batch_writer.h"
 #include "pipeline/merge.h"
 
@@ -78,6 +79,8 @@ class worker {
   uint64_t stream_time(uint64_t counter) const { return counter + merge_.offset(); }
   anchor_payload read_clocks(uint64_t offset) const;
   void write_anchor();
+  void keep_anchored(const pass_result& last);
+  static void system_time_was_set(void* context);
 
   bool serve_statistics();
   NTSTATUS collect_statistics(void* buffer, uint32_t size, uint32_t& written);
@@ -97,6 +100,9 @@ class worker {
   uint64_t overdue_ticks_ = 0;
   KSPIN_LOCK clock_lock_{};
   clock_relation clock_{};  // as of the last anchor
+  uint64_t anchor_ticks_ = 0;
+  LONG system_time_set_ = 0;
+  time_watch time_watch_;
 
   PVOID thread_ = nullptr;
   KEVENT attention_{};  // something to do: a record was closed, a request came, stop

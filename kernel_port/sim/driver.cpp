@@ -79,6 +79,7 @@ void require_nothing_left(driver_record& driver, const char* when) {
     stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(left.what), 0, as_argument(left.what), 0,
          "Driver %s %s with %s.", driver.name.c_str(), when, left.kind);
   }
+  if (const void* routine = machine.callbacks.find_of(&driver)) unloaded_with(routine, "a routine in a callback object");
   if (const void* routine = machine.changes.find_of(&driver)) unloaded_with(routine, "a processor change callback");
   if (const KTIMER* timer = machine.timers.find_of(&driver)) {
     stop(bug::TIMER_OR_DPC_INVALID, 0, as_argument(timer), 0, 0,

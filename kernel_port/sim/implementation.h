@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "kernel_port/sim/callback_object.h"
 #include "kernel_port/sim/check.h"
 #include "kernel_port/sim/device.h"
 #include "kernel_port/sim/dpc.h"
@@ -57,6 +58,7 @@ class machine::implementation {
   system_threads threads;
   work_queue work;
   processor_changes changes;
+  callback_objects callbacks;
   device_table devices;
   filter_manager filters;
 

@@ -135,6 +135,10 @@ machine::~machine() {
     stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(left.what), 0, as_argument(left.what), 0,
          "The machine was switched off with %s.", left.kind);
   }
+  if (const void* routine = state.callbacks.find_of(nullptr, true)) {
+    stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(routine), 0,
+         as_argument(routine), 0, "The machine was switched off with a routine registered in a callback object.");
+  }
   if (const void* routine = state.changes.find_of(nullptr, true)) {
     stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(routine), 0,
          as_argument(routine), 0, "The machine was switched off with a processor change callback registered.");
@@ -210,7 +214,7 @@ machine::usage machine::in_use() const {
           threads,
           state.timers.count(),
           state.notify.process.count() + state.notify.thread.count() + state.notify.image.count() +
-              state.registry.count() + state.changes.count(),
+              state.registry.count() + state.changes.count() + state.callbacks.count(),
           state.devices.device_count(),
           state.devices.link_count(),
           state.filters.filter_count(),
@@ -227,6 +231,22 @@ uint32_t machine::processors() const {
 
 void machine::move_counter(int64_t ticks) {
   sim::move_counter(ticks);
+}
+void machine::set_system_time(uint64_t utc) {
+  const borrowed_thread system(*implementation_, system_pid);
+  sim::set_system_time(utc);
+  PCALLBACK_OBJECT object = nullptr;
+  if (!NT_SUCCESS(implementation_->callbacks.open(object, set_system_time_callback, false, true))) return;
+  if (the_scheduler.chance(4)) {
+    const raised_irql raised(DISPATCH_LEVEL);
+    ExNotifyCallback(object, nullptr, nullptr);
+  } else {
+    ExNotifyCallback(object, nullptr, nullptr);
+  }
+  dereference_object(object);
+}
+uint64_t machine::system_time() const {
+  return system_time_precise();
 }
 void machine::stop_counter() {
   sim::let_counter_run(false);

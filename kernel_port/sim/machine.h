@@ -111,6 +111,10 @@ class machine {
   // rises steadily, but for a resume or the move of a virtual machine, which can set it back or forward. Stopped, it
   // stands still. Timers, waits and the interrupt time do not depend on it.
   void move_counter(int64_t ticks);
+  // Somebody sets the system time, to 100 ns since 1601: \Callback\SetSystemTime is notified, by the caller, at PASSIVE_LEVEL; with a seed
+  // sometimes at DISPATCH_LEVEL, which the documentation allows. Neither counter nor interrupt time change.
+  void set_system_time(uint64_t utc);
+  uint64_t system_time() const;
   void stop_counter();
   void run_counter();
 

@@ -32,6 +32,7 @@ struct counter_setting {
 };
 counter_setting the_counter;
 std::mutex counter_changes;
+std::atomic<uint64_t> utc_offset{0};  // relaxed: a value by itself
 
 void set_counter(uint64_t offset, uint64_t stands_at) {
   the_counter.version.fetch_add(1, std::memory_order_relaxed);
@@ -56,7 +57,7 @@ uint64_t interrupt_time() {
   return in_ticks(CLOCK_MONOTONIC);
 }
 uint64_t system_time_precise() {
-  return in_ticks(CLOCK_REALTIME) + unix_epoch_in_nt;
+  return in_ticks(CLOCK_REALTIME) + unix_epoch_in_nt + utc_offset.load(std::memory_order_relaxed);
 }
 
 void move_counter(int64_t ticks) {
@@ -64,6 +65,10 @@ void move_counter(int64_t ticks) {
   const uint64_t by = static_cast<uint64_t>(ticks);
   const uint64_t stands_at = the_counter.stands_at.load(std::memory_order_relaxed);
   set_counter(the_counter.offset.load(std::memory_order_relaxed) + by, stands_at == 0 ? 0 : stands_at + by);
+}
+
+void set_system_time(uint64_t utc) {
+  utc_offset.store(utc - (in_ticks(CLOCK_REALTIME) + unix_epoch_in_nt), std::memory_order_relaxed);
 }
 
 void let_counter_run(bool runs) {
@@ -81,6 +86,7 @@ void let_counter_run(bool runs) {
 void reset_clocks(int64_t counter_ahead) {
   const std::lock_guard lock(counter_changes);
   set_counter(static_cast<uint64_t>(counter_ahead), 0);
+  utc_offset.store(0, std::memory_order_relaxed);
 }
 
 namespace late {

@@ -3,7 +3,7 @@
 //   performance counter   can be moved and stopped (machine::move_counter): on Windows a resume or the move of a virtual
 //                         machine does that. Nothing else depends on it
 //   interrupt time        of the host's monotonic clock: timers, waits and stalls go by it
-//   system time           UTC
+//   system time           UTC; can be set
 #pragma once
 
 #include <cstdint>
@@ -17,6 +17,7 @@ uint64_t system_time_precise();  // 100 ns since 1601
 // All processors see the new value at the same moment.
 void move_counter(int64_t ticks);
 void let_counter_run(bool runs);
+void set_system_time(uint64_t utc);
 void reset_clocks(int64_t counter_ahead);
 
 }  // namespace sluice::sim

@@ -215,5 +215,111 @@ TEST(driver_clock, a_small_step_back_is_waited_for) {
   expect_rising(records);
 }
 
+// UTC of a load that is raised now, as a client sees it.
+struct utc_reader {
+  explicit utc_reader(loaded_machine& on) : on_(on), source_(on.machine, client::pid), stream_(source_) {}
+
+  uint64_t load() {
+    const uint64_t base = ++base_;
+    sim::load_image({.base = base});
+    for (;;) {
+      const decoded_event* event = stream_.next(patience);
+      if (event == nullptr) break;
+      anchors += std::holds_alternative<anchor_event>(event->body);
+      const auto* load = std::get_if<image_load_event>(&event->body);
+      if (load != nullptr && load->base == base) return stream_.clock().utc(event->time).value_or(0);
+    }
+    ADD_FAILURE() << "the load did not come";
+    return 0;
+  }
+  // Until an anchor has come: what follows it goes by it.
+  void await_anchor() {
+    for (const uint32_t before = anchors; anchors == before;) {
+      const decoded_event* event = stream_.next(patience);
+      ASSERT_NE(event, nullptr) << "no anchor came";
+      anchors += std::holds_alternative<anchor_event>(event->body);
+    }
+  }
+  // What is final now.
+  void drain() {
+    source_.flush();
+    const decoded_event* event = stream_.next(patience);
+    for (; event != nullptr; event = stream_.next(std::chrono::nanoseconds(0))) {
+      anchors += std::holds_alternative<anchor_event>(event->body);
+    }
+  }
+  uint32_t anchors = 0;
+
+ private:
+  loaded_machine& on_;
+  device_source source_;
+  event_stream stream_;
+  uint64_t base_ = 0;
+};
+
+TEST(driver_clock, utc_follows_when_the_system_time_is_set_forward_and_back) {
+  loaded_machine on;
+  utc_reader reader(on);
+  const uint64_t real = on.machine.system_time();
+  EXPECT_GE(reader.load() + second / 10, real) << "the coarse clock of the machine is a tick behind at most";
+  for (const int64_t days : {400, -30, 0}) {
+    const uint64_t set = real + static_cast<uint64_t>(days * 24 * hour);
+    on.machine.set_system_time(set);
+    reader.await_anchor();  // nobody had to write an event for it
+    const uint64_t seen = reader.load();
+    EXPECT_GE(seen + second / 10, set) << days;
+    EXPECT_LE(seen, on.machine.system_time() + second / 10) << days;
+  }
+}
+
+TEST(driver_clock, an_anchor_comes_with_the_events_once_a_minute_has_passed) {
+  loaded_machine on;
+  utc_reader reader(on);
+  (void)reader.load();
+  reader.drain();
+  const uint32_t at_start = reader.anchors;
+  EXPECT_EQ(at_start, 1u);
+  on.machine.move_counter(61 * second);
+  reader.drain();
+  EXPECT_EQ(reader.anchors, at_start) << "an idle system writes nothing";
+  (void)reader.load();
+  reader.await_anchor();
+  for (int i = 0; i < 10; ++i) (void)reader.load();
+  reader.drain();
+  EXPECT_EQ(reader.anchors, at_start + 1) << "and then for another minute none";
+  // The counter ran ahead of UTC by a minute: what follows the anchor goes by it.
+  const uint64_t now = on.machine.system_time();
+  EXPECT_LE(reader.load(), on.machine.system_time() + second / 10);
+  EXPECT_GE(reader.load() + second / 10, now);
+}
+
+TEST(driver_clock, anchors_with_time_can_be_switched_off) {
+  loaded_machine on({.service_parameters = {{u"Sluice", u"AnchorSeconds", 0}}});
+  utc_reader reader(on);
+  (void)reader.load();
+  on.machine.move_counter(hour);
+  for (int i = 0; i < 10; ++i) (void)reader.load();
+  reader.drain();
+  EXPECT_EQ(reader.anchors, 1u);
+}
+
+// The callback of a kernel that has no memory for it: the driver loads all the same.
+TEST(driver_clock, without_the_callback_the_driver_loads) {
+  bool any_refused = false;
+  for (uint64_t nth = 1; nth <= 8; ++nth) {
+    sim::machine machine({.processors = 1});
+    const sim::activity starter(machine, 0, 4, 8);
+    machine.fail_call(sim::machine::failure::notify_registration, nth);
+    const NTSTATUS status = machine.load_driver("Sluice", &test_driver_entry);
+    machine.fail_call(sim::machine::failure::notify_registration, 0);
+    any_refused |= !NT_SUCCESS(status);
+    if (!NT_SUCCESS(status)) continue;
+    machine.set_system_time(machine.system_time() + static_cast<uint64_t>(hour));
+    EXPECT_EQ(machine.unload_driver("Sluice"), STATUS_SUCCESS);
+    EXPECT_EQ(machine.in_use().notify_routines, 0u);
+  }
+  EXPECT_TRUE(any_refused) << "a notify routine that cannot be had fails the load";
+}
+
 }  // namespace
 }  // namespace sluice::test

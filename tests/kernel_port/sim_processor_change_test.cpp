@@ -117,7 +117,7 @@ TEST_F(processor_change, nt52_has_no_such_callbacks) {
   EXPECT_EQ(deregister_callback(), nullptr);
 }
 
-using processor_change_death = processor_change;
+using processor_change_death_test = processor_change;
 
 void deregister_from_inside() {
   machine system({.processors = 1, .maximum_processors = 2});
@@ -139,16 +139,16 @@ void register_at_apc_level() {
   (void)enroll(&note<'a'>, nullptr, 0);
 }
 
-TEST_F(processor_change_death, a_callback_that_deregisters_itself_waits_for_ever) {
+TEST_F(processor_change_death_test, a_callback_that_deregisters_itself_waits_for_ever) {
   EXPECT_BUG_CHECK_SAYING(deregister_from_inside(), "DRIVER_VERIFIER_DETECTED_VIOLATION",
                           "from inside a processor change callback");
 }
 
-TEST_F(processor_change_death, a_callback_left_behind_is_a_bug_check) {
+TEST_F(processor_change_death_test, a_callback_left_behind_is_a_bug_check) {
   EXPECT_BUG_CHECK(leave_registered(), "DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS");
 }
 
-TEST_F(processor_change_death, registration_is_for_passive_level) {
+TEST_F(processor_change_death_test, registration_is_for_passive_level) {
   EXPECT_BUG_CHECK(register_at_apc_level(), "DRIVER_VERIFIER_DETECTED_VIOLATION");
 }
 

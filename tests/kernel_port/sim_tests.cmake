@@ -4,6 +4,7 @@ target_link_libraries(sim_c_driver PRIVATE sluice_sim)
 
 add_executable(sim_test
   sim_main.cpp
+  sim_callback_object_test.cpp
   sim_device_test.cpp
   sim_dpc_test.cpp
   sim_driver_test.cpp

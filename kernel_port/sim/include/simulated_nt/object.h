@@ -89,4 +89,15 @@ VOID ObDereferenceObjectDeferDelete(PVOID Object);
 NTSTATUS ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo, ULONG Length, PULONG ReturnLength);
 NTSTATUS ZwClose(HANDLE Handle);
 
+// Callback objects. Create: PASSIVE. Register, unregister (which waits for running calls): <= APC. Notify: <= DISPATCH; the routines
+// run at that IRQL.
+typedef struct _CALLBACK_OBJECT* PCALLBACK_OBJECT;
+typedef VOID(NTAPI CALLBACK_FUNCTION)(PVOID CallbackContext, PVOID Argument1, PVOID Argument2);
+typedef CALLBACK_FUNCTION* PCALLBACK_FUNCTION;
+NTSTATUS ExCreateCallback(PCALLBACK_OBJECT* CallbackObject, POBJECT_ATTRIBUTES ObjectAttributes, BOOLEAN Create,
+                          BOOLEAN AllowMultipleCallbacks);
+PVOID ExRegisterCallback(PCALLBACK_OBJECT CallbackObject, PCALLBACK_FUNCTION CallbackFunction, PVOID CallbackContext);
+VOID ExUnregisterCallback(PVOID CallbackRegistration);
+VOID ExNotifyCallback(PCALLBACK_OBJECT CallbackObject, PVOID Argument1, PVOID Argument2);
+
 EXTERN_C_END
