@@ -158,6 +158,20 @@ TEST_F(epoch_case, r2_a_step_back_past_the_bound_begins_an_epoch) {
   expect_rising();
 }
 
+// The ring was found empty at 110, and gets a record from before that: no step, whoever is to blame.
+TEST_F(epoch_case, r2_a_small_step_back_seen_by_an_idle_cpu_is_no_epoch) {
+  make(2);
+  auto m = merge();
+  write(0, 100, 1);
+  EXPECT_EQ(pass(m, 111).emitted, 1u);
+  write(1, 101, 2);
+  EXPECT_EQ(pass(m, 112).emitted, 1u);
+  EXPECT_TRUE(sink.epochs.empty());
+  write(0, 99, 3);  // older than what was emitted: late, and said so
+  EXPECT_EQ(pass(m, 113).emitted, 1u);
+  EXPECT_TRUE(sink.epochs.empty());
+}
+
 // Steps that are too small each, and not together.
 TEST_F(epoch_case, m3_many_small_steps_back_add_up) {
   make(2);
