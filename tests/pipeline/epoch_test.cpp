@@ -35,6 +35,12 @@ struct epoch_case : testing::Test {
   exact_merge merge(merge_options options = {0, step_back}) {
     return exact_merge(manual_clock{&time}, exact(scripted_barrier{&at_barrier}), lanes_of(cpus), options);
   }
+  // Without the spare lanes, which are always empty here: every ring can have a record.
+  exact_merge merge_of_mains() {
+    std::vector<const lane*> mains;
+    for (const auto& cpu : cpus) mains.push_back(&cpu->main);
+    return exact_merge(manual_clock{&time}, exact(scripted_barrier{&at_barrier}), mains, {0, step_back});
+  }
   void write(uint32_t cpu, uint64_t at, uint64_t value, uint16_t type = ordinary_type) {
     time.now = at;
     ASSERT_EQ(cpus[cpu]->write(value, 8, type), reserve_status::ok);
@@ -132,6 +138,41 @@ TEST_F(epoch_case, m1_a_t_from_before_the_step_proves_nothing_about_the_new_epoc
   EXPECT_EQ(sink.values(), (values{1, 2, 3}));
 }
 
+// Every ring has shown the new epoch, so it begins; but this T cannot say what an emptied ring of it still gets.
+TEST_F(epoch_case, m1_an_epoch_that_begins_under_an_older_t_goes_no_further_than_its_records_show) {
+  make(2);
+  auto m = merge_of_mains();
+  write(0, hour, 1);
+  write(1, hour + 1, 2);
+  EXPECT_EQ(pass(m, hour + 10).emitted, 2u);
+  at_barrier = [&] {
+    write(0, 100, 3);
+    write(1, 102, 5);
+  };
+  EXPECT_EQ(pass(m, hour + 20).emitted, 1u) << "CPU 0 may still stamp 101";
+  EXPECT_EQ(sink.epochs.size(), 1u);
+  at_barrier = nullptr;
+  write(0, 101, 4);
+  EXPECT_EQ(pass(m, 200).emitted, 2u);
+  EXPECT_EQ(sink.values(), (values{1, 2, 3, 4, 5}));
+}
+
+// The first T ever is of the new epoch, and the clock is past every T since: only the rings tell.
+TEST_F(epoch_case, m3_t_learns_of_an_epoch_from_the_rings) {
+  make(2);
+  auto m = merge_of_mains();
+  write(0, hour, 1);
+  write(1, hour + 1, 2);
+  write(0, 100, 3);
+  write(1, 102, 4);
+  EXPECT_EQ(pass(m, 200).emitted, 3u);
+  EXPECT_EQ(pass(m, 300).emitted, 1u) << "T is of the epoch that an earlier pass has seen";
+  write(1, 400, 5);
+  EXPECT_EQ(pass(m, 500).emitted, 1u);
+  EXPECT_EQ(sink.values(), (values{1, 2, 3, 4, 5}));
+  EXPECT_EQ(sink.epochs.size(), 1u);
+}
+
 TEST_F(epoch_case, r2_a_small_step_back_is_absorbed) {
   make(2);
   auto m = merge();
@@ -170,6 +211,7 @@ TEST_F(epoch_case, r2_a_small_step_back_seen_by_an_idle_cpu_is_no_epoch) {
   write(0, 99, 3);  // older than what was emitted: late, and said so
   EXPECT_EQ(pass(m, 113).emitted, 1u);
   EXPECT_TRUE(sink.epochs.empty());
+  EXPECT_EQ(m.merged.late_records(), 1u);
 }
 
 // Steps that are too small each, and not together.
@@ -271,6 +313,26 @@ TEST_F(epoch_case, m3_an_open_record_of_an_ended_epoch_gives_way_after_the_limit
   EXPECT_TRUE(sink.records[2].late);
   EXPECT_EQ(sink.records[2].time, hour);
   EXPECT_LT(sink.records[2].time, epoch_began) << "its time is of its own epoch";
+}
+
+TEST_F(epoch_case, r2_a_record_set_aside_keeps_the_time_of_its_own_epoch) {
+  make(2);
+  auto m = merge({1000, step_back});
+  write(0, 3 * hour, 1);
+  EXPECT_EQ(pass(m, 3 * hour + 10).emitted, 1u);
+  const record open = reserve(0, 2 * hour);
+  EXPECT_EQ(pass(m, 2 * hour + 10).end, pass_end::stamped);
+  const uint64_t offset = m.merged.offset();
+  EXPECT_NE(offset, 0u);
+  pass(m, 2 * hour + 1011);
+  EXPECT_EQ(m.merged.set_aside_records(), 1u);
+  write(1, hour, 2);
+  EXPECT_EQ(pass(m, hour + 10).emitted, 1u);
+  EXPECT_NE(m.merged.offset(), offset);
+  test_cpu::commit(open, 3);
+  EXPECT_EQ(pass(m, hour + 20).emitted, 1u);
+  EXPECT_EQ(sink.records.back().time, 2 * hour + offset);
+  expect_rising();
 }
 
 TEST_F(epoch_case, m2_a_sink_that_takes_no_news_of_an_epoch_loses_nothing) {
