@@ -107,7 +107,7 @@ void worker::loop() {
   PAGED_CODE();
   while (InterlockedCompareExchange(&stopping_, 0, 0) == 0) {
     const pass_result result = pass();
-    keep_anchored(result);
+    keep_anchored();
     if (complete_batch()) continue;
     if (serve_statistics() || serve_flush(result)) continue;
     if (result.end == pass_end::sink_full) {
@@ -123,6 +123,7 @@ void worker::loop() {
 pass_result worker::pass() {
   const pass_result result = merge_.pass(batch_sink{*this});
   merge_.release();
+  events_flow_ |= result.emitted != 0;
   report_overdue();
   return result;
 }
@@ -278,10 +279,12 @@ void worker::write_anchor() {
 }
 
 // An idle system wakes nobody for this: the first events after a long rest bring the next anchor.
-void worker::keep_anchored(const pass_result& last) {
+void worker::keep_anchored() {
+  const bool events_flow = events_flow_;
+  events_flow_ = false;
   if (InterlockedExchange(&system_time_set_, 0) != 0) {
     write_anchor();
-  } else if (last.emitted != 0 && anchor_ticks_ != 0) {
+  } else if (events_flow && anchor_ticks_ != 0) {
     const uint64_t now = merge_.source().now();
     if (merge_.counts(now) && stream_time(now) - clock_.anchor.counter >= anchor_ticks_) write_anchor();
   }

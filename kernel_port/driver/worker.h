@@ -79,7 +79,7 @@ class worker {
   uint64_t stream_time(uint64_t counter) const { return counter + merge_.offset(); }
   anchor_payload read_clocks(uint64_t offset) const;
   void write_anchor();
-  void keep_anchored(const pass_result& last);
+  void keep_anchored();
   static void system_time_was_set(void* context);
 
   bool serve_statistics();
@@ -101,6 +101,7 @@ class worker {
   KSPIN_LOCK clock_lock_{};
   clock_relation clock_{};  // as of the last anchor
   uint64_t anchor_ticks_ = 0;
+  bool events_flow_ = false;  // a record was emitted since an anchor was last thought of
   LONG system_time_set_ = 0;
   time_watch time_watch_;
 
