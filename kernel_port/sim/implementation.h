@@ -74,7 +74,7 @@ class machine::implementation {
     std::atomic<uint64_t> left{0};  // 0: off
   };
   friend class machine;
-  std::array<failure_counter, 8> failures_;
+  std::array<failure_counter, 9> failures_;
 };
 
 machine::implementation* the_machine_if_any();

@@ -214,12 +214,13 @@ machine::usage machine::in_use() const {
           threads,
           state.timers.count(),
           state.notify.process.count() + state.notify.thread.count() + state.notify.image.count() +
-              state.registry.count() + state.changes.count() + state.callbacks.count(),
+              state.registry.count(),
           state.devices.device_count(),
           state.devices.link_count(),
           state.filters.filter_count(),
           state.filters.connection_count(),
-          state.filters.instance_count()};
+          state.filters.instance_count(),
+          state.changes.count() + state.callbacks.count()};
 }
 
 NTSTATUS machine::add_processor() {

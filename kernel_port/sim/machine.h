@@ -87,7 +87,8 @@ class machine {
     symbolic_link,
     driver_object,
     filter_registration,
-    port_creation
+    port_creation,
+    callback_registration  // of processor changes, and in callback objects
   };
   void fail_call(failure kind, uint64_t nth);
 
@@ -95,6 +96,7 @@ class machine {
   struct usage {
     uint64_t pool_blocks, pool_bytes, system_threads, timers, notify_routines, devices, symbolic_links;
     uint64_t filters, filter_connections, filter_instances;
+    uint64_t callbacks = 0;  // of processor changes, and in callback objects
   };
   usage in_use() const;
 

@@ -63,7 +63,7 @@ TEST(driver_load, options_that_contradict_each_other_fail_the_start) {
 TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
   using failure = sim::machine::failure;
   for (const failure kind : {failure::pool_allocation, failure::thread_creation, failure::notify_registration,
-                             failure::device_creation, failure::symbolic_link}) {
+                             failure::device_creation, failure::symbolic_link, failure::callback_registration}) {
     uint32_t failures = 0;
     for (uint64_t nth = 1;; ++nth) {
       sim::machine machine;
@@ -80,6 +80,7 @@ TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
       const sim::machine::usage left = machine.in_use();
       EXPECT_EQ(left.pool_blocks, 0u) << nth;
       EXPECT_EQ(left.notify_routines, 0u) << nth;
+      EXPECT_EQ(left.callbacks, 0u) << nth;
       EXPECT_EQ(left.devices, 0u) << nth;
       EXPECT_EQ(left.symbolic_links, 0u) << nth;
       EXPECT_EQ(left.system_threads, 0u) << nth;

@@ -83,7 +83,7 @@ TEST(driver_processors, every_failing_allocation_of_a_load_on_a_growing_machine_
       EXPECT_EQ(machine.unload_driver("Sluice"), STATUS_SUCCESS);
     }
     EXPECT_EQ(machine.in_use().pool_blocks, 0u);
-    EXPECT_EQ(machine.in_use().notify_routines, 0u);
+    EXPECT_EQ(machine.in_use().callbacks, 0u);
     if (NT_SUCCESS(status) && nth > 20) return;
   }
 }

@@ -165,6 +165,7 @@ class loaded_machine {
     EXPECT_EQ(left.pool_blocks, 0u);
     EXPECT_EQ(left.system_threads, 0u);
     EXPECT_EQ(left.notify_routines, 0u);
+    EXPECT_EQ(left.callbacks, 0u);
     EXPECT_EQ(left.devices, 0u);
     EXPECT_EQ(left.symbolic_links, 0u);
   }

@@ -90,7 +90,7 @@ TEST_F(processor_change, a_registration_can_ask_for_those_that_are_there) {
   refused = 1;
   EXPECT_EQ(register_callback()(&note<'b'>, nullptr, KE_PROCESSOR_CHANGE_ADD_EXISTING), nullptr);
   EXPECT_EQ(the_log.back(), (told{'b', KeProcessorAddFailureNotify, 1, 2}));
-  EXPECT_EQ(system.in_use().notify_routines, 0u);
+  EXPECT_EQ(system.in_use().callbacks, 0u);
 }
 
 TEST_F(processor_change, numbers_go_on_into_the_next_group) {
