@@ -106,7 +106,8 @@ void image_source::start_merge() {
   nodes_.resize(tournament_nodes(count));
   announced_until_.assign(count, 0);
   for (uint32_t i = 0; i < count; ++i) readers_[i].attach(rings_[i].view());  // by (cpu, lane)
-  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), count);
+  // Whatever goes back within a ring is a step of the clock: its producer takes care of that (pipeline/epoch.h).
+  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), count, {.step_back = 1});
 }
 
 bool image_source::accept(const record_view<native_seam>& record) {
@@ -120,6 +121,12 @@ bool image_source::accept(const record_view<native_seam>& record) {
   }
   if (type >= first_event_type && (selected_types_ >> type & 1) == 0) return true;
   return batch_.add(record);
+}
+
+// The machine's clock had stepped back. UTC goes by the anchor of the boot for the first epoch; of later ones it is not known.
+bool image_source::begin_epoch(const epoch_start& start) {
+  const epoch_payload epoch{start.epoch, 0, start.offset(), start.first};
+  return batch_.add_of_stream(record_type_epoch, start.time, &epoch, sizeof epoch);
 }
 
 // R4 for what no record tells of: the figures that each CPU published. False: the batch is full.
@@ -142,7 +149,11 @@ bool image_source::add_losses() {
 read_result image_source::read(std::span<uint8_t> buffer, std::chrono::nanoseconds) {
   batch_.begin(buffer.data(), static_cast<uint32_t>(std::min<size_t>(buffer.size(), 1u << 30)), report_.boot,
                report_.clock_frequency);
-  const pass_result result = merge_.pass([this](const record_view<native_seam>& record) { return accept(record); });
+  pass_result result = merge_.pass(batch_sink{*this});
+  // What is of a later epoch is seen in one pass and taken in the next.
+  while (batch_.record_count() == 0 && result.end == pass_end::idle_bound && result.closed_pending) {
+    result = merge_.pass(batch_sink{*this});
+  }
   const bool whole = result.end != pass_end::sink_full && add_losses();
   if (batch_.record_count() != 0) return {read_status::batch, batch_.finish()};
   if (!whole) throw image_error(fmt::format("{}: a record does not fit a buffer of {} bytes", report_.path, buffer.size()));

@@ -52,6 +52,12 @@ class image_source : public event_source {
   void take_catalog(const image_memory& memory, const found_catalog& catalog);
   void start_merge();
   bool accept(const record_view<native_seam>& record);
+  bool begin_epoch(const epoch_start& start);
+  struct batch_sink {
+    image_source& self;
+    bool operator()(const record_view<native_seam>& record) { return self.accept(record); }
+    bool begin_epoch(const epoch_start& start) { return self.begin_epoch(start); }
+  };
   bool add_losses();
 
   image_report report_;

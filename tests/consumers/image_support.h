@@ -96,7 +96,7 @@ class dead_machine {
                                    {machine.boot_, frequency, static_cast<uint16_t>(cpu), is_main ? lane_main : lane_spare,
                                     start, cpus, 1, 116'444'736'000'000'000});
       }
-      rings.attach(main.view, spare.view, critical_types);
+      rings.attach(main.view, spare.view, critical_types, 10);
     }
     lane main;
     lane spare;

@@ -66,6 +66,32 @@ TEST(image, gives_what_was_complete_in_the_order_of_the_merge) {
   EXPECT_EQ(source.read(buffer, {}).status, read_status::end);
 }
 
+// The clock went back by a million ticks, twice, before the machine died: the rings tell, and the stream's times go on.
+TEST(image, a_clock_that_stepped_back_begins_an_epoch) {
+  dead_machine machine(3);
+  machine.time.now = 5'000'000;
+  write_in_turn(machine, 30);
+  for (uint64_t value = 30; value < 90; ++value) {
+    if (value % 30 == 0) machine.time.now -= 1'000'000;
+    ASSERT_EQ(machine.write(value % 3, value), reserve_status::ok);
+  }
+  const file_on_disk file(machine.memory());
+  image_source source(file.path());
+  const std::vector<image_event> events = read_all(source);
+  std::vector<uint64_t> values, places;
+  for (const image_event& event : events) {
+    if (event.type == record_type_epoch) {
+      places.push_back(values.size());
+    } else {
+      values.push_back(event.value);
+    }
+    EXPECT_FALSE(event.late);
+  }
+  EXPECT_EQ(values, up_to(90));
+  EXPECT_EQ(places, (std::vector<uint64_t>{30, 60}));
+  EXPECT_TRUE(std::is_sorted(events.begin(), events.end(), [](const auto& a, const auto& b) { return a.time < b.time; }));
+}
+
 TEST(image, a_saved_region_alone_is_an_image) {
   dead_machine machine(3);
   write_in_turn(machine, 90);
