@@ -106,7 +106,7 @@ class merge {
             open.time += offset_;
             accept.set_aside(open);
           }
-          end_of_epoch(heads_[i].time);
+          if (heads_[i].time > end_of_epoch_) end_of_epoch_ = heads_[i].time;
           readers_[i].set_aside(heads_[i], offset_);
           ++set_aside_;
           heads_[i] = readers_[i].look_again();
@@ -171,12 +171,8 @@ class merge {
   // The epoch of this pass's T. An idle ring is bounded by T - 1 tick only while the stream is in that epoch too.
   void follow_clock(uint64_t bound) {
     idle_bound_ = idle_key_;
-    if (bounds_.epoch() == epoch_) end_of_epoch(bounds_.last());
     bounds_.follow(bound, seen_epoch_, options_.step_back);
     set_idle_key();
-  }
-  void end_of_epoch(uint64_t counter) {
-    if (counter > end_of_epoch_) end_of_epoch_ = counter;
   }
   void set_idle_key() {
     if (bounds_.epoch() == epoch_) [[likely]] {
@@ -310,7 +306,7 @@ class merge {
   uint32_t epoch_ = 0;          // what the stream is in
   uint32_t seen_epoch_ = 0;     // the latest that a ring has shown
   uint64_t offset_ = 0;         // stream time - counter
-  uint64_t end_of_epoch_ = 0;   // the largest counter of it that is known, but for what was emitted
+  uint64_t end_of_epoch_ = 0;   // the youngest record of it that was set aside
   bound_epochs bounds_;
   uint64_t late_ = 0;
   uint64_t set_aside_ = 0;
