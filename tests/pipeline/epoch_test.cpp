@@ -208,7 +208,7 @@ TEST_F(epoch_case, r2_a_small_step_back_seen_by_an_idle_cpu_is_no_epoch) {
   write(1, 101, 2);
   EXPECT_EQ(pass(m, 112).emitted, 1u);
   EXPECT_TRUE(sink.epochs.empty());
-  write(0, 99, 3);  // older than what was emitted: late, and said so
+  write(0, 101, 3);  // before what was emitted of CPU 1: late, and said so
   EXPECT_EQ(pass(m, 113).emitted, 1u);
   EXPECT_TRUE(sink.epochs.empty());
   EXPECT_EQ(m.merged.late_records(), 1u);
