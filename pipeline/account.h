@@ -6,6 +6,9 @@
 // `committed` and `discarded` where the ring's private cursor passes a closed record, `open` by walking headers. Nobody
 // counts at commit: commits come from other CPUs, and a plain counter would lose updates.
 //
+// `overwritten` is no fifth state: such a record was committed. A reader that takes records without giving them back at once may
+// have seen some of them, so what it missed (LOSS, pipeline/tail.h) is at most that.
+//
 // Freestanding; the structs are part of the statistics interface (fixed width, little-endian).
 #pragma once
 
@@ -39,6 +42,7 @@ struct account_row {
   uint64_t discarded;
   uint64_t open;  // reserved or stamped at the moment of the walk
   uint64_t dropped[drop_reason_count];
+  uint64_t overwritten;  // of `committed`: those that made room before the consumer had given them back (overwrite mode)
 
   constexpr uint64_t dropped_total() const {
     uint64_t sum = 0;
@@ -54,8 +58,9 @@ struct account_row {
     discarded += other.discarded;
     open += other.open;
     for (uint32_t i = 0; i < drop_reason_count; ++i) dropped[i] += other.dropped[i];
+    overwritten += other.overwritten;
   }
 };
-static_assert(sizeof(account_row) == 64);
+static_assert(sizeof(account_row) == 72);
 
 }  // namespace sluice

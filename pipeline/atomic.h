@@ -12,9 +12,12 @@
 #include <intrin.h>
 #define SLUICE_ALWAYS_INLINE __forceinline
 #define SLUICE_NEVER_INLINE __declspec(noinline)
+#define SLUICE_RACES_ON_PURPOSE __declspec(noinline)
 #else
 #define SLUICE_ALWAYS_INLINE inline __attribute__((always_inline))
 #define SLUICE_NEVER_INLINE __attribute__((noinline))
+// Reads what another side may be writing, and the caller finds out: no business of the thread sanitizer's.
+#define SLUICE_RACES_ON_PURPOSE __attribute__((noinline, no_sanitize("thread")))
 #endif
 
 namespace sluice {
@@ -26,6 +29,35 @@ enum class memory_order { relaxed, acquire, release };
 SLUICE_ALWAYS_INLINE void compiler_barrier() {
 #if defined(_MSC_VER) && !defined(__clang__)
   _ReadWriteBarrier();
+#else
+  __asm__ volatile("" ::: "memory");
+#endif
+}
+
+// Stores before it become visible before stores behind it. x86 keeps stores in order anyway, so there the compiler is all that
+// is held back; ARM64: `dmb ishst`.
+SLUICE_ALWAYS_INLINE void store_fence() {
+#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_M_ARM64)
+  __dmb(0xa);  // _ARM64_BARRIER_ISHST
+#endif
+  _ReadWriteBarrier();
+#elif defined(__aarch64__)
+  __asm__ volatile("dmb ishst" ::: "memory");
+#else
+  __asm__ volatile("" ::: "memory");
+#endif
+}
+
+// Loads before it are done before loads and stores behind it. x86: likewise the compiler only; ARM64: `dmb ishld`.
+SLUICE_ALWAYS_INLINE void load_fence() {
+#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_M_ARM64)
+  __dmb(0x9);  // _ARM64_BARRIER_ISHLD
+#endif
+  _ReadWriteBarrier();
+#elif defined(__aarch64__)
+  __asm__ volatile("dmb ishld" ::: "memory");
 #else
   __asm__ volatile("" ::: "memory");
 #endif

@@ -39,6 +39,10 @@ inline constexpr uint8_t batch_flag_figures = 0x02;
 // `committed`.
 inline constexpr uint8_t batch_flag_stream = 0x04;
 
+// Not a record of a ring either: a LOSS record (loss_cause::overwritten) that the reader made where the producer had overtaken it.
+// `position` is where the gap begins.
+inline constexpr uint8_t batch_flag_overwritten = 0x08;
+
 struct batch_entry {
   uint32_t entry_bytes;  // this struct, the record and its padding
   uint16_t cpu;
@@ -60,7 +64,8 @@ struct delivered_record {
   uint8_t version;
   uint8_t record_flags;
   bool late;
-  bool figures;  // batch_flag_figures
+  bool figures;      // batch_flag_figures
+  bool overwritten;  // batch_flag_overwritten
   const uint8_t* payload;
   uint32_t payload_length;
   bool of_stream = false;  // batch_flag_stream

@@ -19,8 +19,9 @@ class batch_writer {
   // False: no room; nothing was written. The record leaves with the stream's time.
   template <class seam>
   [[nodiscard]] bool add(const record_view<seam>& record) {
-    uint8_t* const to = open_entry(record.length, record.cpu, record.lane, record.late ? batch_flag_late : 0,
-                                   record.position);
+    const uint8_t flags = static_cast<uint8_t>((record.late ? batch_flag_late : 0) |
+                                               (record.overwritten ? batch_flag_overwritten : 0));
+    uint8_t* const to = open_entry(record.length, record.cpu, record.lane, flags, record.position);
     if (to == nullptr) return false;
     copy_bytes(to, record.bytes(), record.length);
     uint64_t counter;

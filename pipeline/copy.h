@@ -46,4 +46,20 @@ SLUICE_ALWAYS_INLINE void copy_bytes(void* to_bytes, const void* from_bytes, siz
   for (; length != 0; ++to, ++from, --length) copy_byte(to, from);
 }
 
+// Copies words that another side may be writing to: each word is read once, as one, and in no order. What was copied is worth
+// something only if a look afterwards shows that nobody wrote (pipeline/tail.h). Both are aligned to 8 bytes, and `length` is a
+// multiple of 8.
+SLUICE_RACES_ON_PURPOSE inline void copy_racing(void* to_bytes, const void* from_bytes, uint32_t length) {
+  constexpr uint32_t word = sizeof(size_t);
+  for (uint32_t i = 0; i < length; i += word) {
+#if defined(_MSC_VER) && !defined(__clang__)
+    const size_t value = *reinterpret_cast<const volatile size_t*>(static_cast<const uint8_t*>(from_bytes) + i);
+#else
+    const size_t value =
+        __atomic_load_n(reinterpret_cast<const size_t*>(static_cast<const uint8_t*>(from_bytes) + i), __ATOMIC_RELAXED);
+#endif
+    *reinterpret_cast<size_t*>(static_cast<uint8_t*>(to_bytes) + i) = value;
+  }
+}
+
 }  // namespace sluice

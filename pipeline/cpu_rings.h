@@ -6,6 +6,8 @@
 // such events use. Both lanes share the ledger, so a gap is announced in front of whatever gets through next, and the
 // clock, so that times on a CPU rise across both lanes (strictly, where the lane changes: the merge knows no other order
 // between lanes).
+// In overwrite mode it is the other way round: critical events go to the spare ring, and to the main ring only if an open
+// record keeps the spare one from making room. So ordinary events, however many, overwrite no critical one that is there.
 //
 // The clock may step back (resume, migration of a virtual machine). By no more than `step_back` ticks: times stand still
 // until it has caught up. By more: the CPU goes on with the new times, and whoever reads its rings sees that a clock epoch
@@ -37,6 +39,7 @@ class cpu_rings {
               uint64_t step_back = never_steps_back) {
     main_.attach(main);
     spare_.attach(spare);
+    spare_first_ = spare.mode == ring_mode::overwrite;
     ledger_.attach(&main.producer->loss);
     longest_payload_ = main_.max_record() - record_header_size;
     critical_types_ = critical_types;
@@ -152,10 +155,10 @@ class cpu_rings {
   // the event is dropped, counted and joins the gap.
   SLUICE_NEVER_INLINE ring<seam>* place_somewhere(record_shape shape, open_record<seam>& record,
                                                   open_record<seam>& loss) {
+    const bool for_spare = shape.critical && shape.length <= spare_.max_record();
+    if (for_spare && spare_first_ && spare_.place(shape, ledger_, record, loss)) return &spare_;
     if (main_.place(shape, ledger_, record, loss)) return &main_;
-    if (shape.critical && shape.length <= spare_.max_record() && spare_.place(shape, ledger_, record, loss)) {
-      return &spare_;
-    }
+    if (for_spare && !spare_first_ && spare_.place(shape, ledger_, record, loss)) return &spare_;
     drop(shape.type,
          main_.violations() != 0 ? drop_reason::violation
          : shape.critical        ? drop_reason::critical_full
@@ -193,6 +196,7 @@ class cpu_rings {
   clock clock_;
   ledger<seam> ledger_;
   ring<seam> spare_;
+  bool spare_first_ = false;  // critical events: overwrite mode
 };
 
 }  // namespace sluice

@@ -27,6 +27,9 @@ class ledger {
     }
   }
 
+  // The tail passes a committed record that the consumer has not given back (overwrite mode).
+  void overwrite(uint32_t type) { ++rows_[type].overwritten; }
+
   // An event found no room. It joins the gap, and the figures are published at once.
   SLUICE_NEVER_INLINE void drop(uint32_t type, drop_reason reason, uint64_t bytes, uint64_t now) {
     ++rows_[type].dropped[static_cast<uint32_t>(reason)];

@@ -5,6 +5,7 @@
 //   empty                 T - 1 tick: nothing of it can be older (one tick: clocks may differ by that between CPUs)
 //   head reserved         the last time taken from this ring: its time will be no less
 //   head stamped, closed  its time
+//   missed                the time of the record behind the gap (overwriting rings: a LOSS record goes first)
 // Then: take the ring with the smallest (key, cpu, lane). If its first record is committed, emit it; discarded, skip it;
 // look at that ring again, and go on. Otherwise stop: that is the frontier.
 //
@@ -13,7 +14,7 @@
 // Invariants
 //   M1  strict order: records are emitted in (epoch, time, cpu, lane, position); an exception is marked late and counted (slack
 //       order whose margin was too short; a record that was set aside).
-//   M2  every committed record is emitted exactly once.
+//   M2  every committed record is emitted exactly once, or counted as overwritten in a LOSS record (pipeline/tail.h).
 //   M3  a committed record is emitted by the first pass that starts after every older reservation is closed and, with
 //       idle rings, after T has passed its time: nothing else holds it back.
 //
@@ -93,6 +94,7 @@ class merge {
       switch (heads_[i].state) {
         case head_state::committed:
         case head_state::discarded:
+        case head_state::missed:
           // The second time in a row that a ring wins, it likely goes on winning: then a batch.
           if (!(i == last ? take_run(i, accept, result) : take_one(i, accept, result))) {
             return finish(result, pass_end::sink_full, i);
@@ -140,6 +142,12 @@ class merge {
   // Whether the counter, which reads `now`, is of the stream's epoch, as far as is known.
   bool counts(uint64_t now) const {
     return bounds_.epoch() == epoch_ && (now >= bounds_.last() || bounds_.last() - now <= options_.step_back);
+  }
+  // Events that LOSS records told of as overwritten.
+  uint64_t missed_events() const {
+    uint64_t events = 0;
+    for (uint32_t i = 0; i < count_; ++i) events += readers_[i].missed_events();
+    return events;
   }
   clock& source() { return clock_; }
   order_policy& policy() { return order_; }
@@ -224,8 +232,12 @@ class merge {
   SLUICE_ALWAYS_INLINE bool take_one(uint32_t i, sink& accept, pass_result& result) {
     reader& from = readers_[i];
     ring_head& head = heads_[i];
-    if (head.state == head_state::committed) {
-      record_view<seam> record = from.view(head);
+    if (head.state != head_state::discarded) {
+      record_view<seam> record;
+      if (!from.fetch(head, record)) [[unlikely]] {
+        head = from.look_again();
+        return true;
+      }
       record.time += offset_;
       const tournament_node place{head.time, i};
       record.late = tournament::before(place, last_);
@@ -251,7 +263,7 @@ class merge {
     const ring_head& head = heads_[i];
     do {
       if (!take_one(i, accept, result)) return false;
-    } while ((head.state == head_state::committed || head.state == head_state::discarded) &&
+    } while (is_final(head.state) &&
              tournament::before({head.time, i}, runner_up));
     return true;
   }
@@ -261,15 +273,14 @@ class merge {
     bool full = false;
     for (uint32_t i = 0; i < count_; ++i) {
       if (readers_[i].set_aside_count() == 0) continue;
-      const uint32_t before = readers_[i].set_aside_count();
-      const uint32_t taken = readers_[i].take_late([&](const record_view<seam>& record) {
+      const auto found = readers_[i].take_late([&](const record_view<seam>& record) {
         const bool accepted = accept(record);
         full |= !accepted;
         return accepted;
       });
-      late_ += taken;
-      discarded_ += before - readers_[i].set_aside_count() - taken;
-      result.emitted += taken;
+      late_ += found.accepted;
+      discarded_ += found.discarded;
+      result.emitted += found.accepted;
     }
     return !full;
   }
@@ -280,7 +291,7 @@ class merge {
     const bool follows_steps = options_.step_back != 0 && bounds_.epoch() == epoch_;
     for (uint32_t i = 0; i < count_; ++i) {
       const ring_head& head = heads_[i];
-      result.closed_pending |= head.state == head_state::committed || head.state == head_state::discarded;
+      result.closed_pending |= is_final(head.state);
       if (head.state == head_state::later_epoch) {
         result.closed_pending = true;
         if (readers_[i].epoch() > seen_epoch_) seen_epoch_ = readers_[i].epoch();

@@ -17,7 +17,14 @@
 //   room: state                      observe_closed  <... close (of any CPU's producer: its payload writes are done)
 //   figures of a loss                publish_loss ...>    observe_loss        a seqlock of ordered words, no fence
 //
-// There is no fence and no locked instruction on the producer's side. The two store-to-load pairs of the protocol
+//   overwrite mode only:
+//   tail and what it has passed      publish_tail ...>    observe_tail        a seqlock of ordered words; the tail alone: its
+//                                                                             low word, then its high word
+//   fence                            fence_tail .....>    fence_copy          the copy of a record, a fence, then the tail
+//   bytes of the room that was made
+//
+// In discard mode there is no fence and no locked instruction on the producer's side; in overwrite mode one fence between stores,
+// for each step of the tail (pipeline/tail.h). The two store-to-load pairs of the protocol
 // (publish then clock, close then announcement) are ordered by the consumer: see pipeline/barrier.h.
 #pragma once
 
@@ -53,6 +60,18 @@
 #ifndef SLUICE_ORDER_observe_loss
 #define SLUICE_ORDER_observe_loss acquire
 #endif
+#ifndef SLUICE_ORDER_publish_tail
+#define SLUICE_ORDER_publish_tail release
+#endif
+#ifndef SLUICE_ORDER_observe_tail
+#define SLUICE_ORDER_observe_tail acquire
+#endif
+#ifndef SLUICE_ORDER_fence_tail
+#define SLUICE_ORDER_fence_tail release
+#endif
+#ifndef SLUICE_ORDER_fence_copy
+#define SLUICE_ORDER_fence_copy acquire
+#endif
 
 namespace sluice::order {
 
@@ -78,5 +97,16 @@ inline constexpr memory_order observe_consumed = memory_order::SLUICE_ORDER_obse
 // became odd and before it becomes even; a reader that sees a new word also sees that the sequence moved.
 inline constexpr memory_order publish_loss = memory_order::SLUICE_ORDER_publish_loss;
 inline constexpr memory_order observe_loss = memory_order::SLUICE_ORDER_observe_loss;
+
+// SYNC POINT publish_tail -> observe_tail: as with the figures of a loss; and the tail's high word is stored before its low word,
+// so that a reader who sees a new low word also sees its high word.
+inline constexpr memory_order publish_tail = memory_order::SLUICE_ORDER_publish_tail;
+inline constexpr memory_order observe_tail = memory_order::SLUICE_ORDER_observe_tail;
+
+// SYNC POINT fence_tail -> fence_copy, fences: the tail is published before a byte behind it is written. A reader who copied
+// any such byte finds the tail past its record. The reader's fence also stands behind the header that it copied, so that the
+// payload is read after the state (its partners are stamp and close).
+inline constexpr memory_order fence_tail = memory_order::SLUICE_ORDER_fence_tail;
+inline constexpr memory_order fence_copy = memory_order::SLUICE_ORDER_fence_copy;
 
 }  // namespace sluice::order

@@ -6,6 +6,7 @@
 //                |   (docs/image-format.md), with a checksum  |
 //   + 128        | published       position, mod 2^32         |
 //   + 256        | loss figures    what was dropped so far    |
+//   + 640        | tail figures    what was overwritten       |
 //   data_offset  +--------------------------------------------+
 //                | capacity bytes of records                  |  data: read-only to a client
 //                | apron: one longest record, so that a       |
@@ -40,6 +41,15 @@ struct ring_geometry {
   uint32_t critical_bytes;  // part of the capacity that only critical types may use
 };
 
+// What a ring does when it is full. A property of the region: readers have to know.
+enum class ring_mode : uint8_t {
+  discard = 0,    // the newest event is dropped; what is in the ring stays until the consumer gives it back
+  overwrite = 1,  // the oldest records make room, read or not (pipeline/tail.h)
+};
+inline constexpr uint32_t ring_mode_count = 2;
+
+constexpr const char* name_of(ring_mode mode) { return mode == ring_mode::discard ? "discard" : "overwrite"; }
+
 struct region_header {
   uint32_t magic;
   uint16_t version;
@@ -54,7 +64,7 @@ struct region_header {
   uint64_t clock_frequency;
   uint16_t cpu;
   uint8_t lane;
-  uint8_t reserved0;
+  uint8_t mode;             // ring_mode
   uint32_t start_position;  // where the first record of this ring's life stands
   uint32_t cpu_count;       // CPUs that have rings in this boot; 0: not known
   uint32_t reserved1;
@@ -65,6 +75,7 @@ struct region_header {
 };
 static_assert(sizeof(region_header) == 88);
 static_assert(offsetof(region_header, boot) == 32);
+static_assert(offsetof(region_header, mode) == 51);
 static_assert(offsetof(region_header, start_position) == 52);
 static_assert(offsetof(region_header, anchor_counter) == 64);
 static_assert(offsetof(region_header, checksum) == sizeof(region_header) - sizeof(uint32_t));
@@ -81,11 +92,21 @@ struct loss_figures {
   typename seam::word dropped[seam::types];   // by type since load, mod 2^32
 };
 
+// Overwrite mode: how far the producer has passed records to make room, published before their bytes are overwritten. All as one
+// between two moves of `sequence`, as above; the tail alone in pipeline/tail.h.
+template <class seam>
+struct tail_figures {
+  typename seam::word sequence;
+  typename seam::word tail[2];  // low, high: where the oldest record begins that is left; grows from the start position
+  typename seam::word committed[seam::types][2];  // by type, low, high: committed records before the tail, read or not
+};
+
 template <class seam>
 struct producer_page {
   region_header header;
   alignas(shared_word_distance) typename seam::word published;
   alignas(shared_word_distance) loss_figures<seam> loss;
+  alignas(shared_word_distance) tail_figures<seam> tail;
 };
 
 template <class seam>
@@ -95,6 +116,7 @@ struct consumer_page {
 
 static_assert(offsetof(producer_page<native_seam>, published) == 128);
 static_assert(offsetof(producer_page<native_seam>, loss) == 256);
+static_assert(offsetof(producer_page<native_seam>, tail) == 640);
 static_assert(sizeof(producer_page<native_seam>) <= region_page);
 static_assert(sizeof(consumer_page<native_seam>) <= region_page);
 
@@ -110,6 +132,7 @@ enum class region_status : uint32_t {
   wrong_offset,
   wrong_size,
   wrong_lane,
+  wrong_mode,
   wrong_frequency,
   wrong_cpu,
   wrong_checksum,
@@ -128,6 +151,7 @@ constexpr const char* name_of(region_status status) {
     case region_status::wrong_offset: return "data or consumer page is not where the sizes say";
     case region_status::wrong_size: return "region is shorter than its header says";
     case region_status::wrong_lane: return "unknown lane";
+    case region_status::wrong_mode: return "unknown mode";
     case region_status::wrong_frequency: return "clock frequency is zero";
     case region_status::wrong_cpu: return "CPU is not one of this boot's";
     case region_status::wrong_checksum: return "checksum of the region header does not match";
@@ -175,6 +199,7 @@ struct region_view {
   uint32_t start_position = 0;
   uint16_t cpu = 0;
   uint8_t lane = 0;
+  ring_mode mode = ring_mode::discard;
 };
 
 struct region_identity {
@@ -195,7 +220,8 @@ inline uint32_t checksum_of(const region_header& header) {
 
 // Writes an empty region into zeroed, page-aligned memory of region_bytes(geometry). `geometry` has been checked.
 inline region_view<native_seam> create_region(void* memory, const ring_geometry& geometry,
-                                              const region_identity& identity) {
+                                              const region_identity& identity,
+                                              ring_mode mode = ring_mode::discard) {
   uint8_t* const base = static_cast<uint8_t*>(memory);
   region_view<native_seam> view;
   view.producer = reinterpret_cast<producer_page<native_seam>*>(base);
@@ -205,6 +231,7 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
   view.start_position = identity.start_position;
   view.cpu = identity.cpu;
   view.lane = identity.lane;
+  view.mode = mode;
 
   region_header& header = view.producer->header;
   header.magic = region_magic;
@@ -220,7 +247,7 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
   header.clock_frequency = identity.clock_frequency;
   header.cpu = identity.cpu;
   header.lane = identity.lane;
-  header.reserved0 = 0;
+  header.mode = static_cast<uint8_t>(mode);
   header.start_position = identity.start_position;
   header.cpu_count = identity.cpu_count;
   header.reserved1 = 0;
@@ -229,6 +256,7 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
   header.reserved2 = 0;
   header.checksum = checksum_of(header);
   view.producer->published.store(identity.start_position, memory_order::relaxed);  // nobody shares the region yet
+  view.producer->tail.tail[0].store(identity.start_position, memory_order::relaxed);
   view.consumer->consumed.store(identity.start_position, memory_order::relaxed);
   return view;
 }
@@ -246,6 +274,7 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
   }
   if (header.region_bytes != region_bytes(geometry)) return region_status::wrong_size;
   if (header.lane >= lanes_per_cpu) return region_status::wrong_lane;
+  if (header.mode >= ring_mode_count) return region_status::wrong_mode;
   if (header.clock_frequency == 0) return region_status::wrong_frequency;
   if (header.start_position % record_alignment != 0) return region_status::wrong_offset;
   if (header.cpu_count != 0 && header.cpu >= header.cpu_count) return region_status::wrong_cpu;
@@ -269,6 +298,7 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
   view.start_position = header.start_position;
   view.cpu = header.cpu;
   view.lane = header.lane;
+  view.mode = static_cast<ring_mode>(header.mode);
   return region_status::ok;
 }
 

@@ -28,11 +28,15 @@
 //       closed record is a violation: counted, and nothing is reclaimed again. Nothing is parsed at a claimed offset.
 //   R6  ordinary records leave `critical_bytes` of the capacity to critical ones.
 //
+// In overwrite mode (a property of the region) room comes from the oldest records instead of from the consumer: R1 without its
+// first part, and O1 to O3 of pipeline/tail.h. The consumer's word then serves a figure only (account_row::overwritten).
+//
 // Freestanding.
 #pragma once
 
 #include "pipeline/ledger.h"
 #include "pipeline/order.h"
+#include "pipeline/tail.h"
 
 namespace sluice {
 
@@ -76,7 +80,8 @@ class ring {
     ordinary_limit_ = view.geometry.capacity - view.geometry.critical_bytes;
     max_record_ = view.geometry.max_record;
     write_ = reclaimed_ = claim_ = view.start_position;
-    room_ = ordinary_limit_;
+    overwrites_ = view.mode == ring_mode::overwrite;
+    room_ = overwrites_ ? 0 : ordinary_limit_;
   }
 
   // Step 1 and the header of step 3, unpublished, where nothing is out of the ordinary: no gap to announce, and ordinary
@@ -112,7 +117,7 @@ class ring {
     }
     put_record(shape, record);
     const uint32_t used = write_ - reclaimed_;
-    room_ = used < ordinary_limit_ ? ordinary_limit_ - used : 0;
+    room_ = !overwrites_ && used < ordinary_limit_ ? ordinary_limit_ - used : 0;
     return true;
   }
 
@@ -131,14 +136,17 @@ class ring {
     record.data.state(record.offset).store(make_state_and_length(record_state::stamped, record.length), order::stamp);
   }
 
-  // Gives back room up to what the consumer claims, R5. True if `need` bytes fit under `limit` afterwards. In the section.
+  // Makes room: up to what the consumer claims, R5, or past the oldest records. True if `need` bytes fit under `limit`
+  // afterwards. In the section.
   SLUICE_NEVER_INLINE bool reclaim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
+    if (overwrites_) return overwrite_oldest(need, limit, ledger);
     (void)walk_to_claim(need, limit, ledger);
     return violations_ == 0 && fits(need, limit);
   }
 
   // Walks on until the claim is reached or `reclaim_step` bytes were passed. True: nothing claimed is left. In the section.
-  bool reclaim_some(ledger<seam>& ledger) { return walk_to_claim(0, capacity_, ledger); }
+  // In overwrite mode nothing is ever claimed.
+  bool reclaim_some(ledger<seam>& ledger) { return overwrites_ || walk_to_claim(0, capacity_, ledger); }
 
   // The longest record of this ring, header included.
   uint32_t max_record() const { return max_record_; }
@@ -189,6 +197,44 @@ class ring {
     return passed == claimed && !claim_is_old;
   }
 
+  // Overwrite mode: passes the oldest records until `need` bytes fit, a small step at least; or none at all, if an open record
+  // stands in the way (O1).
+  SLUICE_NEVER_INLINE bool overwrite_oldest(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
+    const typename seam::memory data = data_;
+    const uint32_t begin = reclaimed_;
+    const uint32_t used = write_ - begin;
+    const uint32_t short_of = used + need - limit;
+    const uint32_t step = capacity_ / 64 < reclaim_step ? capacity_ / 64 : reclaim_step;
+    const uint32_t wanted = short_of > step ? short_of : step;
+    uint32_t passed = 0;
+    while (passed < wanted && passed < used) {
+      // SYNC POINT observe_closed <- close: the producer of that record will not write to it any more.
+      const uint32_t state_and_length = data.state((begin + passed) & mask_).load(order::observe_closed);
+      if (!is_closed(state_of(state_and_length))) break;
+      passed += stride_of(state_and_length);
+    }
+    if (passed < short_of) return false;
+    // Relaxed: what the consumer had given back counts as seen, and nothing but that count depends on it (R5).
+    const uint32_t seen_untrusted = consumer_->consumed.load(memory_order::relaxed) - begin;
+    const uint32_t seen = seen_untrusted <= used ? seen_untrusted : 0;
+    tail_move<seam> move(producer_->tail);
+    for (uint32_t at = 0; at < passed;) {
+      const size_t offset = (begin + at) & mask_;
+      // Relaxed: closed, as was seen above, and then nobody writes it again.
+      const uint32_t state_and_length = data.state(offset).load(memory_order::relaxed);
+      const uint32_t type = data.load(offset + offsetof(record_header, type)) & 0xffff;
+      ledger.pass(type, state_of(state_and_length));
+      if (state_of(state_and_length) == record_state::committed) {
+        move.count(type);
+        if (at >= seen) ledger.overwrite(type);
+      }
+      at += stride_of(state_and_length);
+    }
+    move.finish(begin + passed);
+    reclaimed_ = begin + passed;
+    return true;
+  }
+
   bool fits(uint32_t need, uint32_t limit) const { return write_ - reclaimed_ + need <= limit; }
   SLUICE_ALWAYS_INLINE uint32_t limit_of(const record_shape& shape) const {
     return shape.critical ? capacity_ : ordinary_limit_;
@@ -217,13 +263,14 @@ class ring {
   consumer_page<seam>* consumer_ = nullptr;
   uint32_t write_ = 0;      // mod 2^32; where the next record goes
   uint32_t room_ = 0;       // bytes that place_at_once may give out; never more than is free for ordinary records
-  uint32_t reclaimed_ = 0;  // mod 2^32; everything before is closed, passed by the ledger, and free
+  uint32_t reclaimed_ = 0;  // mod 2^32; everything before is closed, passed by the ledger, and free; overwrite mode: the tail
   uint32_t claim_ = 0;      // mod 2^32; the last claim read: reclaimed_ <= claim_ <= write_
   uint32_t capacity_ = 0;
   uint32_t mask_ = 0;
   uint32_t ordinary_limit_ = 0;
   uint32_t max_record_ = 0;
   uint32_t violations_ = 0;
+  bool overwrites_ = false;
 };
 
 }  // namespace sluice

@@ -15,41 +15,20 @@
 // its ring allows, by more than a step, begins the next one. What belongs to a later epoch than the stream is in shows as
 // `later_epoch` until the stream gets there.
 //
+// An overwriting ring does not wait for its reader: headers and records are copied, and looked at only if the producer had not
+// come past them by then (pipeline/tail.h). A reader that was overtaken goes on at the oldest record that is left; in front of
+// it stands head_state::missed, a LOSS record that the reader makes.
+//
 // Freestanding. IRQL: that of the memory.
 #pragma once
 
 #include "pipeline/ledger.h"
 #include "pipeline/order.h"
+#include "pipeline/record_view.h"
 #include "pipeline/region.h"
+#include "pipeline/tail.h"
 
 namespace sluice {
-
-enum class head_state : uint32_t { empty, reserved, stamped, committed, discarded, damaged, later_epoch };
-
-// The first record of a ring, as far as it is known.
-struct ring_head {
-  head_state state = head_state::empty;
-  uint32_t length = 0;
-  uint64_t time = 0;  // stamped, committed, discarded: its own. reserved: the bound of pipeline/merge.h. later_epoch: never
-};
-
-// A record handed to a sink; points into the ring, valid during the call.
-template <class seam>
-struct record_view {
-  typename seam::memory data;
-  uint32_t offset;
-  uint32_t length;    // header included
-  uint64_t position;  // 64-bit extension
-  uint64_t time;      // of the stream: the record's own until the clock has stepped back for the first time
-  uint16_t cpu;
-  uint8_t lane;
-  bool late;
-
-  uint16_t type() const { return static_cast<uint16_t>(data.load(offset + offsetof(record_header, type)) & 0xffff); }
-  const uint8_t* bytes() const { return data.bytes(offset); }
-  const uint8_t* payload() const { return data.bytes(offset + record_header_size); }
-  uint32_t payload_length() const { return length - record_header_size; }
-};
 
 template <class seam>
 class ring_reader {
@@ -57,8 +36,11 @@ class ring_reader {
   static constexpr uint32_t max_set_aside = 64;
   static constexpr uint32_t prefetch_distance = 256;
   static constexpr uint64_t never = ~uint64_t{0};
+  static constexpr uint32_t max_overtaken = 16;  // in one look
 
-  void attach(const region_view<seam>& view) {
+  // `copy`: for an overwriting ring, memory for the longest record and the longest LOSS record, aligned to 8 bytes; readers
+  // of one thread may share it.
+  void attach(const region_view<seam>& view, typename seam::memory copy = {}) {
     data_ = view.data;
     producer_ = view.producer;
     consumer_ = view.consumer;
@@ -69,6 +51,9 @@ class ring_reader {
     lane_ = view.lane;
     cursor_ = released_ = view.start_position;
     published_ = view.start_position;
+    overwrites_ = view.mode == ring_mode::overwrite;
+    copy_ = copy;
+    tail_.attach(view.producer->tail);
   }
 
   // A clock that goes back by more ticks than that begins an epoch; 0: the clock is taken not to.
@@ -84,16 +69,11 @@ class ring_reader {
   // The record at the cursor, later in the same pass. The position is read at most once in a pass: a reader that follows
   // its producer record by record only fights for the line that is being written.
   ring_head look_again() {
+    if (overwrites_) [[unlikely]] return look_overwriting();
     ring_head head;
-    if (static_cast<uint32_t>(cursor_) == published_) {
-      if (!position_is_of_this_pass_) {
-        position_is_of_this_pass_ = true;
-        published_ = producer_->published.load(order::observe_published);  // SYNC POINT observe_published <- publish
-      }
-      if (static_cast<uint32_t>(cursor_) == published_) {
-        if (damaged_) [[unlikely]] head.state = head_state::damaged;
-        return head;
-      }
+    if (is_at_end()) {
+      if (damaged_) [[unlikely]] head.state = head_state::damaged;
+      return head;
     }
     // The bound is taken before the state is read: it is this reader's own, the last time it took from this ring.
     head.time = last_time_;
@@ -107,12 +87,24 @@ class ring_reader {
     return head;
   }
 
+  // The record that `look` just showed, where it stands. Of an overwriting ring only what is open stays as it is.
   record_view<seam> view(const ring_head& head) const {
     return {data_, static_cast<uint32_t>(cursor_) & mask_, head.length, cursor_, head.time, cpu_, lane_, false};
   }
 
-  // Past the record that `look` just showed as committed or discarded.
+  // The record that `look` just showed as committed or missed, for a sink. False: the producer has overtaken it, look again.
+  [[nodiscard]] SLUICE_ALWAYS_INLINE bool fetch(const ring_head& head, record_view<seam>& record) {
+    if (overwrites_) [[unlikely]] return fetch_overwriting(head, record);
+    record = view(head);
+    return true;
+  }
+
+  // Past what `look` just showed as committed, discarded or missed.
   void take(const ring_head& head) {
+    if (overwrites_) [[unlikely]] {
+      if (head.state == head_state::missed) return tail_.announced();
+      if (head.state == head_state::committed) tail_.take(head.type);
+    }
     cursor_ += record_stride(head.length);
     last_time_ = head.time;
   }
@@ -120,44 +112,45 @@ class ring_reader {
   // Past the stamped record that `look` just showed; it stays open. `offset` is added to its time when it comes.
   bool can_set_aside() const { return set_aside_count_ < max_set_aside; }
   void set_aside(const ring_head& head, uint64_t offset = 0) {
-    set_aside_offset_[set_aside_count_] = offset;
-    set_aside_[set_aside_count_++] = cursor_;
+    set_aside_[set_aside_count_++] = {cursor_, offset, head.length, head.type};
     take(head);
   }
   uint32_t set_aside_count() const { return set_aside_count_; }
 
   // Offers each record that was set aside and is closed now to `sink(record_view) -> bool`; one that the sink refuses
-  // stays. Returns how many were accepted, discarded ones not counted.
+  // stays. What was overwritten is missed, and announced with the next head.
+  struct late_records {
+    uint32_t accepted = 0;
+    uint32_t discarded = 0;
+  };
   template <class sink>
-  uint32_t take_late(sink&& accept) {
-    uint32_t taken = 0;
+  late_records take_late(sink&& accept) {
+    late_records found;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < set_aside_count_; ++i) {
+      const aside each = set_aside_[i];
       ring_head head;
-      read_head(set_aside_[i], published_, head);
-      bool done = head.state == head_state::discarded;
-      if (head.state == head_state::committed) {
-        record_view<seam> record{data_,
-                                 static_cast<uint32_t>(set_aside_[i]) & mask_,
-                                 head.length,
-                                 set_aside_[i],
-                                 head.time + set_aside_offset_[i],
-                                 cpu_,
-                                 lane_,
-                                 true};
-        done = accept(record);
-        if (done) ++taken;
+      record_view<seam> record;
+      if (!fetch_aside(each, head, record)) {
+        tail_.miss_one(each.position, each.type, record_stride(each.length));
+        continue;
       }
-      set_aside_offset_[kept] = set_aside_offset_[i];
-      if (!done) set_aside_[kept++] = set_aside_[i];
+      bool done = head.state == head_state::discarded;
+      if (done) ++found.discarded;
+      if (head.state == head_state::committed) {
+        done = accept(record);
+        if (done) ++found.accepted;
+        if (done && overwrites_) tail_.take(head.type);
+      }
+      if (!done) set_aside_[kept++] = each;
     }
     set_aside_count_ = kept;
-    return taken;
+    return found;
   }
 
   // Gives back the room of all that was taken, up to the oldest record set aside.
   void release() {
-    const uint64_t position = set_aside_count_ != 0 ? set_aside_[0] : cursor_;
+    const uint64_t position = set_aside_count_ != 0 ? set_aside_[0].position : cursor_;
     if (position == released_) return;
     released_ = position;
     // SYNC POINT release_consumed -> observe_consumed
@@ -187,7 +180,7 @@ class ring_reader {
   }
 
   // Walks the records from `begin` to `end` (positions of the producer's, mod 2^32, none of it reclaimed meanwhile)
-  // without taking them: visit(type, head). False: the ring is damaged.
+  // without taking them: visit(type, head). False: the ring is damaged. An overwriting ring must be at rest.
   template <class visitor>
   [[nodiscard]] bool walk(uint32_t begin, uint32_t end, visitor&& visit) {
     for (uint32_t position = begin; position != end;) {
@@ -205,6 +198,8 @@ class ring_reader {
   uint8_t lane() const { return lane_; }
   uint64_t cursor() const { return cursor_; }
   bool damaged() const { return damaged_; }
+  // Events that LOSS records of this reader's told of as overwritten.
+  uint64_t missed_events() const { return tail_.announced_events(); }
 
  private:
   void enter_own(uint32_t epoch, uint64_t bound) {
@@ -227,12 +222,38 @@ class ring_reader {
     head.time = never;
   }
 
+  struct aside {
+    uint64_t position;
+    uint64_t offset;  // added to its time when it comes
+    uint32_t length;
+    uint16_t type;
+  };
+
+  // Whether nothing is published behind the cursor. The position is read at most once in a pass.
+  bool is_at_end() {
+    if (static_cast<uint32_t>(cursor_) != published_) return false;
+    if (!position_is_of_this_pass_) read_position();
+    return static_cast<uint32_t>(cursor_) == published_;
+  }
+  void read_position() {
+    position_is_of_this_pass_ = true;
+    published_ = producer_->published.load(order::observe_published);  // SYNC POINT observe_published <- publish
+  }
+
   void read_head(uint64_t position, uint32_t end, ring_head& head) {
     const uint32_t offset = static_cast<uint32_t>(position) & mask_;
     // SYNC POINT observe_state <- stamp, close
     const uint32_t state_and_length = data_.state(offset).load(order::observe_state);
+    check_head(state_and_length, end - static_cast<uint32_t>(position), head);
+    // The time was written before `stamped` or `committed` was.
+    if (head.state != head_state::reserved && head.state != head_state::damaged) {
+      head.time = data_.load_time(offset + offsetof(record_header, time_low));
+    }
+  }
+
+  // What a header's first word says; `room` bytes are published from there on.
+  SLUICE_ALWAYS_INLINE void check_head(uint32_t state_and_length, uint32_t room, ring_head& head) {
     const uint32_t length = length_of(state_and_length);
-    const uint32_t room = end - static_cast<uint32_t>(position);
     const record_state state = state_of(state_and_length);
     if (damaged_ || state == record_state::none || state > record_state::discarded || length < record_header_size ||
         length > max_record_ || record_stride(length) > room || room > capacity_) {
@@ -241,15 +262,94 @@ class ring_reader {
       return;
     }
     head.length = length;
-    if (state == record_state::reserved) {
-      head.state = head_state::reserved;
-      return;
-    }
-    // The time was written before `stamped` or `committed` was.
-    head.time = data_.load_time(offset + offsetof(record_header, time_low));
-    head.state = state == record_state::stamped     ? head_state::stamped
+    head.state = state == record_state::reserved    ? head_state::reserved
+                 : state == record_state::stamped   ? head_state::stamped
                  : state == record_state::committed ? head_state::committed
                                                     : head_state::discarded;
+  }
+
+  // A record that was set aside, copied if it is committed in an overwriting ring. False: overtaken.
+  bool fetch_aside(const aside& which, ring_head& head, record_view<seam>& record) {
+    const uint32_t offset = static_cast<uint32_t>(which.position) & mask_;
+    if (!overwrites_) {
+      read_head(which.position, published_, head);
+    } else if (!read_head_overwriting(which.position, head)) {
+      return false;
+    }
+    record = {data_, offset, head.length, which.position, head.time + which.offset, cpu_, lane_, true};
+    return !overwrites_ || head.state != head_state::committed || copy_record(record);
+  }
+
+  // The head of an overwriting ring. A producer that moves its tail faster than this reader reads it leaves a head without a
+  // time: the pass ends there, and the next one tries again.
+  SLUICE_NEVER_INLINE ring_head look_overwriting() {
+    ring_head head;
+    for (uint32_t attempt = 0; attempt < max_overtaken; ++attempt) {
+      head.time = last_time_;
+      if (!is_at_end()) {
+        if (read_head_overwriting(cursor_, head)) return behind_gap(head);
+      } else if (!tail_.is_past(cursor_)) {
+        if (tail_.has_lone_gap()) {
+          head.state = head_state::missed;  // no record may ever follow
+          if (ahead_) [[unlikely]] hide(head);
+        }
+        if (damaged_) head.state = head_state::damaged;
+        return head;
+      }
+      const uint64_t before = cursor_;
+      if (!tail_.catch_up(cursor_)) break;
+      if (cursor_ != before) set_aside_count_ = 0;  // before the tail: in the gap
+      read_position();  // behind the tail: so it is no older, and at most a lap lies between
+    }
+    head = {};
+    head.state = head_state::reserved;
+    head.time = last_time_;
+    return head;
+  }
+
+  // What was missed is announced in front of the first record that is left, with its time.
+  ring_head behind_gap(ring_head head) {
+    if (head.time < last_time_ || head.time < proven_) [[unlikely]] judge_step_back(head);
+    if (head.state != head_state::reserved && head.state != head_state::damaged && tail_.has_gap()) {
+      head.state = head_state::missed;
+    }
+    if (ahead_) [[unlikely]] hide(head);
+    return head;
+  }
+
+  // False: overtaken. Nothing of the copy is looked at before that is known.
+  bool read_head_overwriting(uint64_t position, ring_head& head) {
+    data_.copy_out(static_cast<uint32_t>(position) & mask_, copy_, record_header_size);
+    if (tail_.is_past(position)) return false;
+    check_head(copy_.load(0), published_ - static_cast<uint32_t>(position), head);
+    if (head.state == head_state::damaged) return true;
+    head.type = static_cast<uint16_t>(copy_.load(offsetof(record_header, type)) & 0xffff);
+    if (head.type >= seam::types) {
+      damaged_ = true;
+      head.state = head_state::damaged;
+    } else if (head.state != head_state::reserved) {
+      head.time = copy_.load_time(offsetof(record_header, time_low));
+    }
+    return true;
+  }
+
+  SLUICE_NEVER_INLINE bool fetch_overwriting(const ring_head& head, record_view<seam>& record) {
+    record = view(head);
+    if (head.state != head_state::missed) return copy_record(record);
+    record.data = copy_;
+    record.offset = 0;
+    record.length = tail_.write_loss(copy_, last_time_ != 0 ? last_time_ : head.time, head.time);
+    record.position = tail_.gap_position();
+    record.overwritten = true;
+    return true;
+  }
+
+  // False: overtaken.
+  bool copy_record(record_view<seam>& record) {
+    data_.copy_out(record.offset, copy_, record_stride(record.length));
+    record.data = copy_;
+    record.offset = 0;
+    return !tail_.is_past(record.position);
   }
 
   typename seam::memory data_;
@@ -267,13 +367,15 @@ class ring_reader {
   uint32_t epoch_ = 0;         // of what stands at the cursor and behind it
   uint32_t stream_epoch_ = 0;  // what the merge is in
   uint64_t step_back_ = 0;
-  uint64_t set_aside_[max_set_aside] = {};  // ascending
-  uint64_t set_aside_offset_[max_set_aside] = {};
+  aside set_aside_[max_set_aside] = {};  // by rising position
   uint16_t cpu_ = 0;
   uint8_t lane_ = 0;
   bool damaged_ = false;
   bool position_is_of_this_pass_ = false;
   bool ahead_ = false;  // epoch_ > stream_epoch_
+  bool overwrites_ = false;
+  typename seam::memory copy_;
+  tail_watch<seam> tail_;
 };
 
 }  // namespace sluice

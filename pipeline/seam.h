@@ -26,8 +26,8 @@ struct native_seam {
     // The first word of a record: shared, see pipeline/order.h.
     SLUICE_ALWAYS_INLINE word& state(size_t offset) const { return *reinterpret_cast<word*>(base_ + offset); }
 
-    // The other words of a header, and the payload: handed over by publish, stamp and close; never accessed by two sides at
-    // once in discard mode.
+    // The other words of a header, and the payload: handed over by publish, stamp and close; in discard mode never accessed
+    // by two sides at once. In overwrite mode a reader uses copy_out instead.
     SLUICE_ALWAYS_INLINE uint32_t load(size_t offset) const {
       return *reinterpret_cast<const uint32_t*>(base_ + offset);
     }
@@ -46,6 +46,11 @@ struct native_seam {
     SLUICE_ALWAYS_INLINE void copy_in(size_t offset, const void* bytes, uint32_t length) const {
       copy_bytes(base_ + offset, bytes, length);
     }
+    // A copy for a reader whom the producer may overtake meanwhile; `to` is its own memory, `offset` and `length` multiples
+    // of 8.
+    SLUICE_ALWAYS_INLINE void copy_out(size_t offset, const memory& to, uint32_t length) const {
+      copy_racing(to.base_, base_ + offset, length);
+    }
     // A hint that this will be read soon; any offset.
     SLUICE_ALWAYS_INLINE void prefetch(size_t offset) const { prefetch_line(base_ + offset); }
     SLUICE_ALWAYS_INLINE void prefetch_for_writing(size_t offset) const { prefetch_line_for_writing(base_ + offset); }
@@ -57,6 +62,12 @@ struct native_seam {
 
   // Light side of the asymmetric barriers (pipeline/barrier.h).
   static SLUICE_ALWAYS_INLINE void light_barrier() { compiler_barrier(); }
+
+  // The fences of overwrite mode: pipeline/order.h. Release orders stores only, acquire loads: no more is asked for.
+  static SLUICE_ALWAYS_INLINE void fence(memory_order order) {
+    if (order == memory_order::release) store_fence();
+    if (order == memory_order::acquire) load_fence();
+  }
 };
 
 }  // namespace sluice

@@ -88,8 +88,8 @@ struct statistics_row {
                                     filtered_total();
   }
 };
-static_assert(sizeof(statistics_row) == 128);
-static_assert(offsetof(statistics_row, account) == 8 && offsetof(statistics_row, filtered) == 72);
+static_assert(sizeof(statistics_row) == 136);
+static_assert(offsetof(statistics_row, account) == 8 && offsetof(statistics_row, filtered) == 80);
 
 struct set_types {
   uint32_t version;

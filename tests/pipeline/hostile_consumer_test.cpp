@@ -165,6 +165,7 @@ struct watched_seam {
     word& state(uint32_t offset) const { return static_cast<word&>(native_seam::memory::state(offset)); }
   };
   static void light_barrier() {}
+  static void fence(memory_order) {}
 };
 static_assert(sizeof(producer_page<watched_seam>) == sizeof(producer_page<native_seam>));
 

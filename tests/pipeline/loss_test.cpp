@@ -62,7 +62,7 @@ TEST_F(loss_case, r4_a_full_ring_announces_what_it_dropped_in_front_of_the_next_
   EXPECT_EQ(gap.fixed.bytes, 5u * (48 + record_header_size) + 20 + record_header_size);
   EXPECT_EQ(gap.fixed.first_time, first_time);
   EXPECT_EQ(gap.fixed.last_time, last_time);
-  EXPECT_EQ(gap.fixed.reserved, 0u);
+  EXPECT_EQ(gap.fixed.cause, static_cast<uint32_t>(loss_cause::dropped));
   ASSERT_EQ(gap.entries.size(), 3u);
   EXPECT_EQ(gap.entries[0].type, ordinary_type);
   EXPECT_EQ(gap.entries[0].events, 1u);
@@ -216,6 +216,7 @@ struct interrupted_seam {
   static constexpr uint32_t types = max_record_types;
   using memory = native_seam::memory;
   static void light_barrier() {}
+  static void fence(memory_order) {}
 };
 
 struct interrupted_figures {

@@ -95,17 +95,17 @@ TEST_F(reader_case, a_record_set_aside_keeps_its_room_and_is_offered_when_it_is_
     ++offered;
     return false;
   };
-  EXPECT_EQ(from.take_late(refuse), 0u);
+  EXPECT_EQ(from.take_late(refuse).accepted, 0u);
   EXPECT_EQ(offered, 0u) << "it is still open";
   test_cpu::commit(open, 5);
-  EXPECT_EQ(from.take_late(refuse), 0u);
+  EXPECT_EQ(from.take_late(refuse).accepted, 0u);
   EXPECT_EQ(offered, 1u);
   EXPECT_EQ(from.set_aside_count(), 1u) << "a refused record stays";
   std::vector<received> got;
   EXPECT_EQ(from.take_late([&](const record_view<native_seam>& late) {
     got.push_back(receive(late));
     return true;
-  }),
+  }).accepted,
             1u);
   ASSERT_EQ(got.size(), 1u);
   EXPECT_TRUE(got[0].late);
@@ -127,16 +127,16 @@ TEST_F(reader_case, room_is_given_back_up_to_the_oldest_record_set_aside) {
   }
   const auto accept = [](const record_view<native_seam>&) { return true; };
   open[1].close(record_state::discarded);
-  EXPECT_EQ(from.take_late(accept), 0u);
+  EXPECT_EQ(from.take_late(accept).accepted, 0u);
   EXPECT_EQ(from.set_aside_count(), 2u);
   from.release();
   EXPECT_EQ(cpu.main.consumed(), at[0]);
   test_cpu::commit(open[0], 1);
-  EXPECT_EQ(from.take_late(accept), 1u);
+  EXPECT_EQ(from.take_late(accept).accepted, 1u);
   from.release();
   EXPECT_EQ(cpu.main.consumed(), at[2]);
   open[2].close(record_state::committed);
-  EXPECT_EQ(from.take_late(accept), 1u);
+  EXPECT_EQ(from.take_late(accept).accepted, 1u);
   from.release();
   EXPECT_EQ(cpu.main.consumed(), cpu.main.published());
 }

@@ -4,6 +4,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -78,9 +79,10 @@ class region_memory {
 
 // One lane: its memory and the view of it.
 struct lane {
-  lane(const ring_geometry& geometry, uint16_t cpu, uint8_t number, uint32_t start_position)
+  lane(const ring_geometry& geometry, uint16_t cpu, uint8_t number, uint32_t start_position,
+       ring_mode mode = ring_mode::discard)
       : memory(region_bytes(geometry)),
-        view(create_region(memory.get(), geometry, {boot, frequency, cpu, number, start_position})) {
+        view(create_region(memory.get(), geometry, {boot, frequency, cpu, number, start_position}, mode)) {
     if (check_geometry(geometry) != region_status::ok) throw std::logic_error("the test's geometry does not hold");
   }
   uint32_t published() const { return view.producer->published.load(memory_order::acquire); }
@@ -101,6 +103,17 @@ struct cpu_options {
   uint32_t start_position = 0;
   uint64_t critical = critical_types;
   uint64_t step_back = ~uint64_t{0};  // the clock is taken not to
+  ring_mode mode = ring_mode::discard;
+};
+
+// What a reader of an overwriting ring copies to.
+class copy_memory {
+ public:
+  explicit copy_memory(uint32_t bytes) : words_(bytes / sizeof(uint64_t)) {}
+  native_seam::memory get() { return native_seam::memory(reinterpret_cast<uint8_t*>(words_.data())); }
+
+ private:
+  std::vector<uint64_t> words_;
 };
 
 using record = open_record<native_seam>;
@@ -111,8 +124,8 @@ template <class clock>
 class basic_cpu {
  public:
   explicit basic_cpu(clock source, const cpu_options& options = {})
-      : main(options.main, options.cpu, lane_main, options.start_position),
-        spare(options.spare, options.cpu, lane_spare, options.start_position),
+      : main(options.main, options.cpu, lane_main, options.start_position, options.mode),
+        spare(options.spare, options.cpu, lane_spare, options.start_position, options.mode),
         rings(source) {
     rings.attach(main.view, spare.view, options.critical, options.step_back);
   }
@@ -145,7 +158,8 @@ class basic_cpu {
     const lane* lanes[] = {&main, &spare};
     for (uint32_t i = 0; i < lanes_per_cpu; ++i) {
       reader walker;
-      walker.attach(lanes[i]->view);
+      copy_memory copy(lanes[i]->view.geometry.max_record);
+      walker.attach(lanes[i]->view, copy.get());
       const bool whole = walker.walk(where.reclaimed[i], where.written[i], [&](uint16_t found, const ring_head& head) {
         if (found != type) return;
         ++(head.state == head_state::committed   ? row.committed
@@ -169,6 +183,7 @@ struct received {
   uint16_t cpu;
   uint8_t lane;
   bool late;
+  bool overwritten;
   uint64_t position;
   uint64_t time;
   std::vector<uint8_t> payload;
@@ -189,7 +204,7 @@ struct received {
 };
 
 inline received receive(const record_view<native_seam>& seen) {
-  return {seen.type(),   seen.cpu,  seen.lane, seen.late, seen.position, seen.time,
+  return {seen.type(),   seen.cpu,  seen.lane, seen.late, seen.overwritten, seen.position, seen.time,
           std::vector<uint8_t>(seen.payload(), seen.payload() + seen.payload_length())};
 }
 
@@ -227,8 +242,8 @@ class basic_merge {
  public:
   basic_merge(clock source, policy order, const std::vector<const lane*>& lanes, merge_options options = {})
       : merged(source, order), readers(lanes.size()), heads(lanes.size()),
-        nodes(tournament_nodes(static_cast<uint32_t>(lanes.size()))) {
-    for (size_t i = 0; i < lanes.size(); ++i) readers[i].attach(lanes[i]->view);
+        nodes(tournament_nodes(static_cast<uint32_t>(lanes.size()))), copy(longest_of(lanes)) {
+    for (size_t i = 0; i < lanes.size(); ++i) readers[i].attach(lanes[i]->view, copy.get());
     merged.attach(readers.data(), heads.data(), nodes.data(), static_cast<uint32_t>(lanes.size()), options);
   }
   pass_result pass(collector& sink) { return merged.pass(sink); }
@@ -237,6 +252,14 @@ class basic_merge {
   std::vector<reader> readers;
   std::vector<ring_head> heads;
   std::vector<tournament_node> nodes;
+  copy_memory copy;
+
+ private:
+  static uint32_t longest_of(const std::vector<const lane*>& lanes) {
+    uint32_t longest = 0;
+    for (const lane* each : lanes) longest = std::max(longest, each->view.geometry.max_record);
+    return longest;
+  }
 };
 using exact = exact_order<scripted_barrier>;
 using exact_merge = basic_merge<manual_clock, exact>;
