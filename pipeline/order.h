@@ -104,8 +104,8 @@ inline constexpr memory_order publish_tail = memory_order::SLUICE_ORDER_publish_
 inline constexpr memory_order observe_tail = memory_order::SLUICE_ORDER_observe_tail;
 
 // SYNC POINT fence_tail -> fence_copy, fences: the tail is published before a byte behind it is written. A reader who copied
-// any such byte finds the tail past its record. The reader's fence also stands behind the header that it copied, so that the
-// payload is read after the state (its partners are stamp and close).
+// any such byte finds the tail past its record. The same fence of the reader's stands between the state and what is read because
+// of it, time and payload: there its partners are stamp and close, as observe_state's are.
 inline constexpr memory_order fence_tail = memory_order::SLUICE_ORDER_fence_tail;
 inline constexpr memory_order fence_copy = memory_order::SLUICE_ORDER_fence_copy;
 

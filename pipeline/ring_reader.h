@@ -319,7 +319,11 @@ class ring_reader {
 
   // False: overtaken. Nothing of the copy is looked at before that is known.
   bool read_head_overwriting(uint64_t position, ring_head& head) {
-    data_.copy_out(static_cast<uint32_t>(position) & mask_, copy_, record_header_size);
+    const uint32_t offset = static_cast<uint32_t>(position) & mask_;
+    data_.copy_out(offset, copy_, 0, offsetof(record_header, time_low));
+    // SYNC POINT fence_copy <- stamp, close: the time was written before the state that was just copied.
+    seam::fence(order::fence_copy);
+    data_.copy_out(offset, copy_, offsetof(record_header, time_low), record_header_size);
     if (tail_.is_past(position)) return false;
     check_head(copy_.load(0), published_ - static_cast<uint32_t>(position), head);
     if (head.state == head_state::damaged) return true;
@@ -346,7 +350,7 @@ class ring_reader {
 
   // False: overtaken.
   bool copy_record(record_view<seam>& record) {
-    data_.copy_out(record.offset, copy_, record_stride(record.length));
+    data_.copy_out(record.offset, copy_, 0, record_stride(record.length));
     record.data = copy_;
     record.offset = 0;
     return !tail_.is_past(record.position);

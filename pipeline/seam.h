@@ -46,10 +46,10 @@ struct native_seam {
     SLUICE_ALWAYS_INLINE void copy_in(size_t offset, const void* bytes, uint32_t length) const {
       copy_bytes(base_ + offset, bytes, length);
     }
-    // A copy for a reader whom the producer may overtake meanwhile; `to` is its own memory, `offset` and `length` multiples
-    // of 8.
-    SLUICE_ALWAYS_INLINE void copy_out(size_t offset, const memory& to, uint32_t length) const {
-      copy_racing(to.base_, base_ + offset, length);
+    // The bytes from `begin` to `end` of the record at `offset`, for a reader whom the producer may overtake meanwhile. They go
+    // to the same place of the record in `to`, memory of its own. All are multiples of 8.
+    SLUICE_ALWAYS_INLINE void copy_out(size_t offset, const memory& to, uint32_t begin, uint32_t end) const {
+      copy_racing(to.base_ + begin, base_ + offset + begin, end - begin);
     }
     // A hint that this will be read soon; any offset.
     SLUICE_ALWAYS_INLINE void prefetch(size_t offset) const { prefetch_line(base_ + offset); }

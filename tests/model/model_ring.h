@@ -18,11 +18,11 @@ using reader = ring_reader<model_seam>;
 using wake = wake_line<model_seam>;
 
 // Capacities far below what check_geometry accepts: the templates do not care, and a lap takes two records.
-template <uint32_t capacity, uint32_t max_record>
+template <uint32_t capacity, uint32_t max_record, ring_mode mode = ring_mode::discard>
 struct model_ring {
   producer_page<model_seam> producer;
   consumer_page<model_seam> consumer;
-  model_storage<capacity + max_record> storage;
+  model_storage<capacity + max_record, mode == ring_mode::overwrite> storage;
 
   region_view<model_seam> view(uint16_t number = 0, uint8_t lane = lane_main, uint32_t start = 0) {
     region_view<model_seam> view;
@@ -33,8 +33,10 @@ struct model_ring {
     view.start_position = start;
     view.cpu = number;
     view.lane = lane;
+    view.mode = mode;
     producer.published.store(start, memory_order::relaxed);
     consumer.consumed.store(start, memory_order::relaxed);
+    producer.tail.tail[0].store(start, memory_order::relaxed);
     return view;
   }
 };
@@ -128,6 +130,12 @@ struct received {
       }
       last = &next;
     }
+  }
+  // Events that LOSS records tell of.
+  uint32_t lost() const {
+    uint32_t events = 0;
+    for (uint32_t i = 0; i < count; ++i) events += entries[i].lost;
+    return events;
   }
   uint32_t late_count() const {
     uint32_t late = 0;

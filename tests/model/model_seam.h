@@ -7,6 +7,8 @@
 //            without happens-before: data race), and every word on a multiple of 8 also an rl::atomic: where
 //            a later lap puts a header on what was payload. Accesses of the two kinds race with each other as
 //            well. Outside of capacity and apron: an assertion.
+//   copy_out  a reader of an overwriting ring, on purpose without happens-before: relaxed loads of all words, in storage that
+//            keeps an rl::atomic for each (`raced`). What such a copy may be is for the assertions to find out.
 //
 // The accessors stand for machine instructions, so a weaker order here is a weaker instruction there; what a
 // compiler may do beyond that is the C++ model's, see docs/proof.md.
@@ -85,6 +87,13 @@ class model_word {
     value_.store(value, order_of(order), RL_INFO);
   }
 
+  // One word of a copy that another thread may be overwriting.
+  uint32_t load_racing() const {
+    step(RL_INFO);
+    const no_preemption guard;
+    return value_.load(rl::mo_relaxed, RL_INFO);
+  }
+
   void mix_with(mixed_access& mixed) { mixed_ = &mixed; }
   // A plain store to the same memory; the caller has checked that it is ordered.
   void overwrite(uint32_t value) {
@@ -115,25 +124,32 @@ class model_bytes {
     if (offset % 8 == 0) {
       mixed_[offset / 8].plain_store();
       words_[offset / 8].overwrite(value);
+    } else if (others_ != nullptr) {
+      others_[offset / 8].overwrite(value);
     }
+  }
+  uint32_t load_racing(uint32_t offset) {
+    RL_ASSERT(offset % 4 == 0 && offset + 4 <= size_ && others_ != nullptr);
+    return (offset % 8 == 0 ? words_ : others_)[offset / 8].load_racing();
   }
 
  protected:
-  model_bytes(uint32_t size, rl::var<uint32_t>* plain, model_word* words, mixed_access* mixed)
-      : size_(size), plain_(plain), words_(words), mixed_(mixed) {}
+  model_bytes(uint32_t size, rl::var<uint32_t>* plain, model_word* words, mixed_access* mixed, model_word* others)
+      : size_(size), plain_(plain), words_(words), mixed_(mixed), others_(others) {}
 
  private:
   uint32_t size_;
   rl::var<uint32_t>* plain_;
   model_word* words_;
   mixed_access* mixed_;
+  model_word* others_;  // the words that are on no multiple of 8, for racing readers
 };
 
 // `size` is capacity and apron.
-template <uint32_t size>
+template <uint32_t size, bool raced = false>
 class model_storage : public model_bytes {
  public:
-  model_storage() : model_bytes(size, plain_, words_, mixed_) {
+  model_storage() : model_bytes(size, plain_, words_, mixed_, raced ? others_ : nullptr) {
     for (uint32_t i = 0; i < size / 4; ++i) plain_[i](RL_INFO) = 0;
     for (uint32_t i = 0; i < size / 8; ++i) words_[i].mix_with(mixed_[i]);
   }
@@ -142,6 +158,7 @@ class model_storage : public model_bytes {
   rl::var<uint32_t> plain_[size / 4];
   model_word words_[size / 8];
   mixed_access mixed_[size / 8];
+  model_word others_[raced ? size / 8 : 1];
 };
 
 struct model_seam {
@@ -165,6 +182,9 @@ struct model_seam {
       bytes_->store(offset, static_cast<uint32_t>(time));
       bytes_->store(offset + 4, static_cast<uint32_t>(time >> 32));
     }
+    void copy_out(uint32_t offset, const memory& to, uint32_t begin, uint32_t end) const {
+      for (uint32_t i = begin; i < end; i += 4) to.store(i, bytes_->load_racing(offset + i));
+    }
     void prefetch(uint32_t) const {}
     void prefetch_for_writing(uint32_t) const {}
     void copy_in(uint32_t offset, const void* bytes, uint32_t length) const {
@@ -180,6 +200,13 @@ struct model_seam {
   };
 
   static void light_barrier() { model::light_barrier(RL_INFO); }
+
+  static void fence(memory_order order) {
+    if (order == memory_order::relaxed) return;
+    step(RL_INFO);
+    const no_preemption guard;
+    rl::atomic_thread_fence(order_of(order), RL_INFO);
+  }
 };
 
 }  // namespace sluice::model
