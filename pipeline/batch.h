@@ -64,11 +64,11 @@ struct delivered_record {
   uint8_t version;
   uint8_t record_flags;
   bool late;
-  bool figures;      // batch_flag_figures
-  bool overwritten;  // batch_flag_overwritten
+  bool figures;  // batch_flag_figures
   const uint8_t* payload;
   uint32_t payload_length;
   bool of_stream = false;  // batch_flag_stream
+  bool overwritten = false;  // batch_flag_overwritten
 };
 
 enum class batch_status : uint32_t {

@@ -148,6 +148,14 @@ class freestanding_gate_refuses(unittest.TestCase):
         self.replace("pipeline/atomic.h", '__asm__ volatile("" ::: "memory")', '__asm__ volatile("dmb ishst" ::: "memory")')
         self.refuses("ordering instruction: dmb\\s+ishst", view="gxx-aarch64")
 
+    def test_a_lost_fence_of_the_tail_on_arm64(self):
+        self.replace("pipeline/order.h", "#define SLUICE_ORDER_fence_tail release", "#define SLUICE_ORDER_fence_tail relaxed")
+        self.refuses("the fence of the tail is lost", view="gxx-aarch64")
+
+    def test_a_full_fence_of_the_tail_on_arm64(self):
+        self.replace("pipeline/atomic.h", '__asm__ volatile("dmb ishst" ::: "memory")', "__atomic_thread_fence(__ATOMIC_RELEASE)")
+        self.refuses("the fence of the tail is lost", view="gxx-aarch64")
+
     def test_a_compiler_extension_that_cl_lacks(self):
         self.replace("pipeline/atomic.h", "_ReadWriteBarrier();  // x86: a store", '__asm__ volatile(""); //')
         self.refuses("poisoned identifier", view="cl-x86_64")

@@ -111,9 +111,8 @@ FAULTS = [
             "      { reader before = from; before.take(head); before.release(); }\n" + BARRIER +
             "      if (!accept(record)) return false;\n      if (record.late)")], "consumer"),
     Fault("reader: bound of a reserved head is its stale time", "ring_reader.h",
-          [("    if (state == record_state::reserved) {\n",
-            "    if (state == record_state::reserved) {\n"
-            "      head.time = data_.load_time(offset + offsetof(record_header, time_low));\n")], "consumer"),
+          [("if (head.state != head_state::reserved && head.state != head_state::damaged) {",
+            "if (head.state != head_state::damaged) {")], "consumer"),
     Fault("reader: a reserved head's bound is the pass's T", "merge.h",
           [("return head.state == head_state::empty ? idle_key_ : head.time;",
             "return head.state == head_state::empty || head.state == head_state::reserved ? idle_key_ : head.time;")],

@@ -65,7 +65,7 @@ PATHS = [
     ("observe_state", "at the cursor", [("pipeline/ring_reader.h", READ_HEAD + [
         ("read_head(cursor_, published_, head);", f"read_head{RELAXED}(cursor_, published_, head);")])]),
     ("observe_state", "of a record that was set aside", [("pipeline/ring_reader.h", READ_HEAD + [
-        ("read_head(set_aside_[i], published_, head);", f"read_head{RELAXED}(set_aside_[i], published_, head);")])]),
+        ("read_head(which.position, published_, head);", f"read_head{RELAXED}(which.position, published_, head);")])]),
     ("observe_state", "walking over what is open, for the account", [("pipeline/ring_reader.h", READ_HEAD + [
         ("read_head(position, end, head);", f"read_head{RELAXED}(position, end, head);")])]),
 ]
@@ -106,7 +106,7 @@ FAULTS = [
     ("a late record is not marked", "pipeline/merge.h",
      "record.late = tournament::before(place, last_);", "record.late = false;", "merge"),
     ("a record set aside is forgotten while it is open", "pipeline/ring_reader.h",
-     "if (!done) set_aside_[kept++] = set_aside_[i];", "if (done && head.state == head_state::empty) ++kept;", "merge"),
+     "if (!done) set_aside_[kept++] = each;", "if (done && head.state == head_state::empty) ++kept;", "merge"),
     ("times of a CPU are not clamped to its last one", "pipeline/cpu_rings.h",
      "if (last_time_ - time <= step_back_) time = last_time_;", "", "merge"),
     ("the other lane's time is not made strictly later", "pipeline/cpu_rings.h",
@@ -139,7 +139,31 @@ FAULTS = [
     ("a claim past the write position is accepted (R5)", "pipeline/ring.h",
      "if (claim_untrusted - begin > used) return violate();", "", "ring"),
     ("the room of a record set aside is given back", "pipeline/ring_reader.h",
-     "set_aside_count_ != 0 ? set_aside_[0] : cursor_;", "cursor_;", "ring"),
+     "set_aside_count_ != 0 ? set_aside_[0].position : cursor_;", "cursor_;", "ring"),
+    ("the tail is published after its room is written to (O2)", "pipeline/ring.h",
+     [("    move.finish(begin + passed);\n    reclaimed_ = begin + passed;\n    return true;",
+       "    data.store(begin & mask_, 0);\n    move.finish(begin + passed);\n    reclaimed_ = begin + passed;\n    return true;")],
+     None, "overwrite"),
+    ("the tail passes an open record (O1)", "pipeline/ring.h",
+     "      if (!is_closed(state_of(state_and_length))) break;\n", "", "overwrite"),
+    ("a copy is taken for a record without a look at the tail (O2)", "pipeline/ring_reader.h",
+     "    return !tail_.is_past(record.position);", "    return true;", "overwrite"),
+    ("a header is believed without a look at the tail (O2)", "pipeline/ring_reader.h",
+     "    if (tail_.is_past(position)) return false;\n", "", "overwrite"),
+    ("the tail is looked at before the copy (O2)", "pipeline/ring_reader.h",
+     [("    data_.copy_out(record.offset, copy_, 0, record_stride(record.length));\n",
+       "    const bool past = tail_.is_past(record.position);\n"
+       "    data_.copy_out(record.offset, copy_, 0, record_stride(record.length));\n"),
+      ("    return !tail_.is_past(record.position);", "    return !past;")], None, "overwrite"),
+    ("the time is copied together with the state", "pipeline/ring_reader.h",
+     "    seam::fence(order::fence_copy);\n", "", "overwrite"),
+    ("the tail's low word first", "pipeline/tail.h",
+     [("    figures_.tail[1].store(tail < before ? high + 1 : high, order::publish_tail);\n"
+       "    figures_.tail[0].store(tail, order::publish_tail);\n",
+       "    figures_.tail[0].store(tail, order::publish_tail);\n"
+       "    figures_.tail[1].store(tail < before ? high + 1 : high, order::publish_tail);\n")], None, "overwrite"),
+    ("figures of the tail: the reader does not look at the sequence again", "pipeline/tail.h",
+     "return figures.sequence.load(memory_order::relaxed) == before;", "return true;", "overwrite"),
     ("a gap is not announced (R4)", "pipeline/ring.h",
      "    if (ledger.gap_is_open()) {", "    if (false) {", "loss"),
     ("a gap is not announced while there is room (R4)", "pipeline/cpu_rings.h", "    main_.announce_first();", "", "loss"),

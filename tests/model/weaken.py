@@ -26,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import faults
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GROUPS = ["ring", "loss", "merge", "wake"]
+GROUPS = ["ring", "loss", "merge", "wake", "overwrite"]
 ALL_GROUPS = ["machine", *GROUPS]
 COMPILER = os.environ.get("CXX", "g++")
 FLAGS = ["-std=c++20", "-O1", "-w"]
@@ -193,7 +193,8 @@ def tasks(build):
 
 def hint(order):
     """All groups, the likeliest first."""
-    return ["loss", "ring", "merge", "wake"] if order.endswith("_loss") else GROUPS
+    first = "loss" if order.endswith("_loss") else "overwrite" if order.endswith("_tail") or order == "fence_copy" else GROUPS[0]
+    return [first, *(group for group in GROUPS if group != first)]
 
 
 HEADS = {

@@ -88,6 +88,7 @@ TEST_F(region_case, each_wrong_field_is_refused_by_name) {
   EXPECT_EQ(with([&] { header.consumer_offset = 0; }), region_status::wrong_offset);
   EXPECT_EQ(with([&] { header.region_bytes += region_page; }), region_status::wrong_size);
   EXPECT_EQ(with([&] { header.lane = lanes_per_cpu; }), region_status::wrong_lane);
+  EXPECT_EQ(with([&] { header.mode = 2; }), region_status::wrong_mode);
   EXPECT_EQ(with([&] { header.clock_frequency = 0; }), region_status::wrong_frequency);
   EXPECT_EQ(with([&] { header.start_position = 4; }), region_status::wrong_offset);
   EXPECT_EQ(with([&] { header.cpu_count = 3; }), region_status::wrong_cpu);
