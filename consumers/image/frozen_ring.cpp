@@ -34,11 +34,12 @@ frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, 
   view_.start_position = header.start_position;
   view_.cpu = header.cpu;
   view_.lane = header.lane;
+  overwrites_ = header.mode == static_cast<uint8_t>(ring_mode::overwrite);  // read as it lies: nobody overwrites it any more
   copy_.take(0, header.data_offset);
   copy_.take(header.consumer_offset, header.region_bytes);
   choose_begin(choice);
   copy_data();
-  if (!choice.unread_only) find_taken();
+  if (!choice.unread_only && !overwrites_) find_taken();
   walk();
   runs_ = nullptr;
 }
@@ -83,6 +84,10 @@ void frozen_ring::choose_begin(const ring_choice& choice) {
     report_.faults.push_back(fmt::format("published position {} is not one of a record", published));
     published -= published % record_alignment;
   }
+  if (overwrites_) {
+    choose_begin_behind_tail(choice, published, consumed_untrusted);
+    return;
+  }
   const uint64_t consumer_at = region_consumer_offset(view_.geometry);
   const bool consumer_is_here = !copy_.lacks(consumer_at, consumer_at + word);
   uint32_t begin = consumed_untrusted;
@@ -102,6 +107,21 @@ void frozen_ring::choose_begin(const ring_choice& choice) {
   report_.begin = begin - back;
   report_.consumed = report_.begin + back;
   report_.published = report_.consumed + unread;
+}
+
+// An overwriting ring: everything from the tail on is there, read or not; what was consumed says only what a reader had taken.
+void frozen_ring::choose_begin_behind_tail(const ring_choice& choice, uint32_t published, uint32_t consumed_untrusted) {
+  const tail_figures<native_seam>& figures = view_.producer->tail;
+  uint32_t tail = figures.tail[0].load(memory_order::relaxed);
+  if (published - tail > view_.geometry.capacity || tail % record_alignment != 0) {
+    report_.faults.push_back(fmt::format("the tail, {}, contradicts the published position, {}", tail, published));
+    tail = published;
+  }
+  uint32_t consumed = consumed_untrusted;
+  if (published - consumed > published - tail || consumed % record_alignment != 0) consumed = tail;  // overtaken
+  report_.begin = choice.unread_only ? consumed : tail;
+  report_.consumed = report_.begin + (choice.unread_only ? 0 : consumed - tail);
+  report_.published = report_.begin + (published - static_cast<uint32_t>(report_.begin));
 }
 
 // How far behind `consumed` there can be whole records: to the beginning of the ring's life, or to where the producer may have

@@ -96,6 +96,7 @@ class frozen_ring {
 
   void copy_data();
   void choose_begin(const ring_choice& choice);
+  void choose_begin_behind_tail(const ring_choice& choice, uint32_t published, uint32_t consumed_untrusted);
   uint32_t bytes_behind(uint32_t published, uint32_t consumed) const;
   void find_taken();
   void walk();
@@ -117,6 +118,7 @@ class frozen_ring {
   };
   region_copy copy_;
   region_view<native_seam> view_;
+  bool overwrites_ = false;
   ring_report report_;
   std::unique_ptr<uint8_t[], release> runs_;  // for each 8 bytes: how many records follow one another from there
   uint64_t last_time_ = 0;

@@ -50,7 +50,9 @@ class file_on_disk {
 // A machine of a few CPUs that share one clock, each event one tick after the one before.
 class dead_machine {
  public:
-  explicit dead_machine(uint32_t cpus, uint32_t start_position = 0, uint64_t boot_number = boot) : boot_(boot_number) {
+  explicit dead_machine(uint32_t cpus, uint32_t start_position = 0, uint64_t boot_number = boot,
+                        ring_mode mode = ring_mode::discard)
+      : boot_(boot_number), mode_(mode) {
     time.step = 1;
     for (uint32_t cpu = 0; cpu < cpus; ++cpu) cpus_.push_back(std::make_unique<one_cpu>(*this, cpu, cpus, start_position));
   }
@@ -94,7 +96,8 @@ class dead_machine {
         const bool is_main = made == &main;
         made->view = create_region(made->memory.get(), is_main ? small_main : small_spare,
                                    {machine.boot_, frequency, static_cast<uint16_t>(cpu), is_main ? lane_main : lane_spare,
-                                    start, cpus, 1, 116'444'736'000'000'000});
+                                    start, cpus, 1, 116'444'736'000'000'000},
+                                   machine.mode_);
       }
       rings.attach(main.view, spare.view, critical_types, 10);
     }
@@ -104,6 +107,7 @@ class dead_machine {
   };
 
   uint64_t boot_;
+  ring_mode mode_;
   std::vector<std::unique_ptr<one_cpu>> cpus_;
 };
 

@@ -167,6 +167,35 @@ TEST(image, what_a_reader_had_taken_is_given_as_far_as_it_is_still_there) {
   EXPECT_TRUE(source.take_faults().empty());
 }
 
+TEST(image, of_an_overwriting_ring_the_newest_are_there_whatever_a_reader_had_taken) {
+  for (const bool hostile : {false, true}) {
+    dead_machine machine(2, 0u - 8192, boot, ring_mode::overwrite);
+    for (uint64_t value = 0; value < 2000; ++value) {
+      ASSERT_EQ(machine.write(value % 2, value, 40), reserve_status::ok);
+      if (hostile) machine.main(0).claim(static_cast<uint32_t>(value) * 8);
+    }
+    const file_on_disk file(machine.memory());
+    image_source source(file.path());
+    EXPECT_TRUE(source.take_faults().empty());
+    const std::vector<uint64_t> values = values_of(read_all(source));
+    ASSERT_GT(values.size(), 2 * 3000u / 56);
+    uint64_t expected = 2000 - values.size();
+    for (const uint64_t value : values) EXPECT_EQ(value, expected++);
+    EXPECT_EQ(expected, 2000u);
+  }
+}
+
+TEST(image, a_tail_that_contradicts_its_ring_is_said_and_not_followed) {
+  dead_machine machine(1, 0, boot, ring_mode::overwrite);
+  for (uint64_t value = 0; value < 500; ++value) ASSERT_EQ(machine.write(0, value, 40), reserve_status::ok);
+  machine.main(0).view.producer->tail.tail[0].store(machine.main(0).published() + 8, memory_order::relaxed);
+  const file_on_disk file(machine.memory());
+  image_source source(file.path());
+  EXPECT_TRUE(read_all(source).empty());
+  ASSERT_EQ(source.report().rings.front().faults.size(), 1u);
+  EXPECT_NE(source.report().rings.front().faults[0].find("the tail"), std::string::npos);
+}
+
 TEST(image, of_a_ring_that_was_never_full_everything_is_still_there) {
   dead_machine machine(1, 0xffffff00);
   reader consumer;

@@ -242,7 +242,7 @@ The target is TARGET above the floor: REACHED.
 
 x86-64 keeps stores in order, and loads before later stores: a release and an acquire cost no instruction, and the compiler
 must only leave them where they stand, which the listing shows. On ARM64 `ldar`, `ldapr` and `stlr` are the only ordered instructions;
-there is no `dmb`. Neither has a locked or exclusive instruction or a fence on the producer's side (`gates.freestanding.*`,
+there is no `dmb` on this path (overwrite mode has one, off it: pipeline/tail.h). Neither has a locked or exclusive instruction or a fence on the producer's side (`gates.freestanding.*`,
 whole objects, cold paths included).
 
 In the listings: how often an instruction was executed, if more than once; what it did, as seen in the ring's memory
