@@ -57,7 +57,8 @@ FAULTS = [
     # Region
     Fault("region without apron", "region.h", "round_up_to_page(geometry.capacity + geometry.max_record)",
           "round_up_to_page(geometry.capacity)", "region"),
-    Fault("region longer than its memory accepted", "region.h", " || header.region_bytes > bytes", "", "region"),
+    Fault("region longer than its memory accepted", "region.h",
+          "  if (header.region_bytes > bytes) return region_status::wrong_size;\n", "", "region"),
     Fault("record longer than its length field accepted", "region.h",
           " || geometry.max_record > max_record_limit", "", "region"),
 
