@@ -120,7 +120,8 @@ class checker {
       found_.error(said[max_filter_paths].at,
                    fmt::format("{} {} are too many: a filter has {} at most", said.size(), name, max_filter_paths));
     }
-    result = check_paths(said, found_);
+    check_paths(said, types == image_types, found_);
+    result = said;
     for (const path_rule& rule : result) {
       if (rule.path.size() == 9) found_.warning(rule.at, "every key begins with '\\REGISTRY'; registry events as a whole are chosen by types");
     }

@@ -23,13 +23,13 @@ bool is_below(const std::u16string& key, const std::u16string& above) {
   return key.size() > above.size() && key.compare(0, above.size(), above) == 0 && key[above.size()] == 0;
 }
 
-std::vector<sorted_path> sort(const std::vector<path_rule>& said) {
+std::vector<sorted_path> sort(const std::vector<path_rule>& said, bool slash_separates) {
   std::vector<sorted_path> paths;
   paths.reserve(said.size());
   for (size_t i = 0; i < said.size(); ++i) {
     std::u16string key = folded(said[i].path);
     for (char16_t& unit : key) {
-      if (unit == u'\\' || unit == u'/') unit = 0;
+      if (unit == u'\\' || (slash_separates && unit == u'/')) unit = 0;
     }
     paths.push_back({std::move(key), i});
   }
@@ -41,12 +41,11 @@ std::vector<sorted_path> sort(const std::vector<path_rule>& said) {
 
 }  // namespace
 
-std::vector<path_rule> check_paths(const std::vector<path_rule>& said, diagnostics& found) {
+void check_paths(const std::vector<path_rule>& said, bool slash_separates, diagnostics& found) {
   const bool included = std::any_of(said.begin(), said.end(), [](const path_rule& rule) { return !rule.exclude; });
-  std::vector<bool> wrong(said.size());
   std::vector<const sorted_path*> above;  // each below the one before
   const sorted_path* previous = nullptr;
-  const std::vector<sorted_path> paths = sort(said);
+  const std::vector<sorted_path> paths = sort(said, slash_separates);
   for (const sorted_path& path : paths) {
     const path_rule& rule = said[path.index];
     if (previous != nullptr && previous->key == path.key) {
@@ -55,7 +54,6 @@ std::vector<path_rule> check_paths(const std::vector<path_rule>& said, diagnosti
                                ? fmt::format("{} is both included (line {}) and excluded", shown(rule),
                                              (rule.exclude ? first : rule).at.line)
                                : fmt::format("{} is in this list already, in line {}", shown(rule), first.at.line));
-      wrong[path.index] = true;
       continue;
     }
     previous = &path;
@@ -71,11 +69,6 @@ std::vector<path_rule> check_paths(const std::vector<path_rule>& said, diagnosti
     }
     above.push_back(&path);
   }
-  std::vector<path_rule> right;
-  for (size_t i = 0; i < said.size(); ++i) {
-    if (!wrong[i]) right.push_back(said[i]);
-  }
-  return right;
 }
 
 }  // namespace sluice::filter

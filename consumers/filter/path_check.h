@@ -6,7 +6,7 @@
 namespace sluice::filter {
 
 // Says which paths are there twice, which are both included and excluded, and which change nothing because another one
-// above them says the same. Gives those that are right, in the order of the file. n log n.
-std::vector<path_rule> check_paths(const std::vector<path_rule>& said, diagnostics& found);
+// above them says the same. n log n. Components end at `\`; where `slash_separates`, at `/` as well.
+void check_paths(const std::vector<path_rule>& said, bool slash_separates, diagnostics& found);
 
 }  // namespace sluice::filter

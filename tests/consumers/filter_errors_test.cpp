@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "consumers/filter/text.h"
 #include "tests/consumers/filter_support.h"
 
 namespace sluice::filter {
@@ -155,6 +156,15 @@ TEST(filter_errors, there_is_an_end_to_what_is_listed) {
 
 TEST(filter_errors, columns_count_characters_not_bytes) {
   expect_each({{"[images]\nexclude = ['/\xc3\xa4\xe4\xb8\xad\xf0\x9f\x98\x80', 'x']", "2:20: error: 'x' is not an absolute path"}});
+}
+
+TEST(filter_errors, the_place_where_text_stops_being_utf8) {
+  EXPECT_FALSE(invalid_utf8("\xc3\xa4 fine\n"));
+  const auto place = invalid_utf8("\xc3\xa4\n\xf0\x9f\x98\x80\xc3\xa4\xff");
+  ASSERT_TRUE(place.has_value());
+  EXPECT_EQ(place->line, 2u);
+  EXPECT_EQ(place->column, 3u);
+  EXPECT_EQ(invalid_utf8("\xc3")->column, 1u);
 }
 
 TEST(filter_errors, a_filter_that_is_too_large_is_refused_where_it_becomes_too_large) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <map>
 
+#include "producers/filter_validation.h"
 #include "tests/consumers/filter_support.h"
 
 namespace sluice::filter {
@@ -46,6 +47,8 @@ filter_header header_of(const filter_from_text& filter) {
   EXPECT_EQ(header.version, filter_version);
   EXPECT_EQ(header.header_bytes, sizeof(filter_header));
   EXPECT_EQ(header.total_bytes, filter.message->bytes.size());
+  const filter_check driver = validate_filter(filter.message->bytes.data(), header.total_bytes);
+  EXPECT_EQ(driver.error, filter_error::none) << name_of(driver.error) << ", offset " << driver.offset;
   return header;
 }
 
@@ -144,6 +147,21 @@ TEST(filter_message, a_rate_of_each_process_is_for_every_event_unless_types_are_
   EXPECT_EQ(header_of(filter_from_text("[process_rate]\nper_second = 5")).process_rate_types, ~uint64_t{0});
 }
 
+TEST(filter_message, as_much_as_the_driver_takes) {
+  std::string text = "[processes]\nexclude = [";
+  for (uint32_t i = 0; i < max_filter_processes; ++i) text += fmt::format("{},", max_filter_process_id - i);
+  text += "]\n[keys]\nexclude = [";
+  for (uint32_t i = 0; i < max_filter_paths; ++i) text += fmt::format("'HKU\\{:x}',", i);
+  text += "]\n[[type_rate]]\ntypes = ['process', 'thread', 'image', 'registry', 'own']\nper_second = 10000000\nburst = 1000000\n";
+  text += "[repeats]\ntypes = ['own']\nwindow = '1h'\n";
+  const filter_from_text filter(text);
+  const filter_header header = header_of(filter);
+  EXPECT_EQ(header.processes.count, max_filter_processes);
+  EXPECT_EQ(header.keys.count, max_filter_paths);
+  EXPECT_EQ(header.type_rates.count, 11u + 32u);
+  EXPECT_EQ(header.repeat_window_ms, max_repeat_window_ms);
+}
+
 TEST(filter_message, tells_where_in_the_file_its_parts_come_from) {
   const filter_from_text filter("[processes]\nexclude = [5,\n 6]\n[keys]\nexclude = ['HKLM\\A',\n 'HKLM\\B']\n");
   const filter_header header = header_of(filter);
@@ -185,6 +203,11 @@ TEST(filter_warnings, paths_that_only_look_alike_are_not_below_each_other) {
   expect_lines(filter_from_text("[keys]\nexclude = ['HKLM\\A', 'HKLM\\A B', 'HKLM\\AB', 'HKLM\\B\\C']\n"
                                 "[images]\ninclude = ['/usr', '/opt/x']\nexclude = ['/usr/bin']"), {});
   expect_lines(filter_from_text("[keys]\ninclude = ['HKLM\\A', 'HKLM\\A\\B\\C']\nexclude = ['HKLM\\A\\B']"), {});
+}
+
+TEST(filter_warnings, a_slash_is_a_separator_in_the_path_of_an_image_and_a_letter_in_that_of_a_key) {
+  expect_lines(filter_from_text("[keys]\nexclude = ['HKLM\\A', 'HKLM\\A/B', 'HKLM\\C\\D', 'HKLM\\C/D']"), {});
+  expect_lines(filter_from_text("[images]\nexclude = ['\\A', '\\A/B']"), {"2:18: warning: '\\A/B' changes nothing: '\\A', in line 2"});
 }
 
 TEST(filter_warnings, without_a_driver_unknown_names_are_taken_for_own_types) {
