@@ -27,6 +27,7 @@ frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, 
   report_.lane = header.lane;
   report_.address = found.address;
   report_.capacity = header.capacity;
+  report_.mode = static_cast<ring_mode>(header.mode);
   view_.producer = reinterpret_cast<producer_page<native_seam>*>(copy_.bytes());
   view_.consumer = reinterpret_cast<consumer_page<native_seam>*>(copy_.bytes() + header.consumer_offset);
   view_.data = native_seam::memory(copy_.bytes() + header.data_offset);
@@ -34,12 +35,11 @@ frozen_ring::frozen_ring(const image_memory& memory, const found_region& found, 
   view_.start_position = header.start_position;
   view_.cpu = header.cpu;
   view_.lane = header.lane;
-  overwrites_ = header.mode == static_cast<uint8_t>(ring_mode::overwrite);  // read as it lies: nobody overwrites it any more
   copy_.take(0, header.data_offset);
   copy_.take(header.consumer_offset, header.region_bytes);
   choose_begin(choice);
   copy_data();
-  if (!choice.unread_only && !overwrites_) find_taken();
+  if (!choice.unread_only && report_.mode == ring_mode::discard) find_taken();
   walk();
   runs_ = nullptr;
 }
@@ -84,23 +84,16 @@ void frozen_ring::choose_begin(const ring_choice& choice) {
     report_.faults.push_back(fmt::format("published position {} is not one of a record", published));
     published -= published % record_alignment;
   }
-  if (overwrites_) {
-    choose_begin_behind_tail(choice, published, consumed_untrusted);
-    return;
-  }
+  if (report_.mode == ring_mode::overwrite) return choose_tail(published, choice);
   const uint64_t consumer_at = region_consumer_offset(view_.geometry);
   const bool consumer_is_here = !copy_.lacks(consumer_at, consumer_at + word);
-  uint32_t begin = consumed_untrusted;
+  const uint32_t begin = consumed_untrusted;
   if (!consumer_is_here || published - begin > capacity || begin % record_alignment != 0) {
     report_.faults.push_back(
         consumer_is_here
             ? fmt::format("consumed position {} contradicts the published one, {}", consumed_untrusted, published)
             : std::string("the page that says what was consumed is not in the image"));
-    // Then everything that can be found. A ring that was never full begins where its life began.
-    begin = published - view_.start_position <= capacity ? view_.start_position : published - capacity;
-    report_.begin = report_.consumed = begin;
-    report_.published = report_.begin + static_cast<uint32_t>(published - begin);
-    return;
+    return take_everything(published);
   }
   const uint32_t unread = published - begin;
   const uint32_t back = choice.unread_only ? 0 : bytes_behind(published, begin);
@@ -109,19 +102,31 @@ void frozen_ring::choose_begin(const ring_choice& choice) {
   report_.published = report_.consumed + unread;
 }
 
-// An overwriting ring: everything from the tail on is there, read or not; what was consumed says only what a reader had taken.
-void frozen_ring::choose_begin_behind_tail(const ring_choice& choice, uint32_t published, uint32_t consumed_untrusted) {
+// The tail is exact: it was published before a byte before it was written again. The consumer's word is a figure only.
+void frozen_ring::choose_tail(uint32_t published, const ring_choice& choice) {
   const tail_figures<native_seam>& figures = view_.producer->tail;
-  uint32_t tail = figures.tail[0].load(memory_order::relaxed);
-  if (published - tail > view_.geometry.capacity || tail % record_alignment != 0) {
-    report_.faults.push_back(fmt::format("the tail, {}, contradicts the published position, {}", tail, published));
-    tail = published;
+  const uint32_t tail = figures.tail[0].load(memory_order::relaxed);
+  const uint32_t used = published - tail;
+  if (used > view_.geometry.capacity || tail % record_alignment != 0) {
+    report_.faults.push_back(fmt::format("tail position {} contradicts the published one, {}", tail, published));
+    return take_everything(published);
   }
-  uint32_t consumed = consumed_untrusted;
-  if (published - consumed > published - tail || consumed % record_alignment != 0) consumed = tail;  // overtaken
-  report_.begin = choice.unread_only ? consumed : tail;
-  report_.consumed = report_.begin + (choice.unread_only ? 0 : consumed - tail);
-  report_.published = report_.begin + (published - static_cast<uint32_t>(report_.begin));
+  for (const auto& committed : figures.committed) {
+    report_.overwritten += uint64_t{committed[1].load(memory_order::relaxed)} << 32 | committed[0].load(memory_order::relaxed);
+  }
+  report_.begin = uint64_t{figures.tail[1].load(memory_order::relaxed)} << 32 | tail;
+  report_.published = report_.begin + used;
+  const uint32_t read = view_.consumer->consumed.load(memory_order::relaxed) - tail;
+  report_.consumed = report_.begin + (read <= used && read % record_alignment == 0 ? read : 0);
+  if (choice.unread_only) report_.begin = report_.consumed;
+}
+
+// Without a beginning that can be true: everything that can be found. A ring that was never full begins where its life began.
+void frozen_ring::take_everything(uint32_t published) {
+  const uint32_t capacity = view_.geometry.capacity;
+  const uint32_t begin = published - view_.start_position <= capacity ? view_.start_position : published - capacity;
+  report_.begin = report_.consumed = begin;
+  report_.published = report_.begin + static_cast<uint32_t>(published - begin);
 }
 
 // How far behind `consumed` there can be whole records: to the beginning of the ring's life, or to where the producer may have

@@ -1,11 +1,11 @@
 // One ring of an image: copied out of it, walked record by record, and made whole, so that the ring reader and the merge
 // that read living rings read it too.
 //
-//        oldest                   consumed                       published
-//           |                        |                               |
-//   --------+------------------------+-------------------------------+--------
-//           | taken by a reader,     | not taken yet: complete, open |
-//           | still there            | and discarded records         |
+//   oldest (tail, in overwrite mode)   consumed                   published
+//           |                             |                          |
+//   --------+-----------------------------+--------------------------+--------
+//           | taken by a reader,          | not taken yet: complete, |
+//           | still there                 | open, discarded records  |
 //
 // What a reader has taken is given, too, as far as it is still there: nobody knows whether the reader lived long enough to use it.
 //
@@ -51,6 +51,8 @@ struct ring_report {
   uint8_t lane = 0;
   uint64_t address = 0;  // in the image
   uint32_t capacity = 0;
+  ring_mode mode = ring_mode::discard;
+  uint64_t overwritten = 0;  // committed records before the oldest, read or not (overwrite mode)
   uint64_t begin = 0;      // the oldest record that is still there
   uint64_t consumed = 0;   // what is before was taken by a reader
   uint64_t published = 0;  // where the ring ends
@@ -96,7 +98,8 @@ class frozen_ring {
 
   void copy_data();
   void choose_begin(const ring_choice& choice);
-  void choose_begin_behind_tail(const ring_choice& choice, uint32_t published, uint32_t consumed_untrusted);
+  void choose_tail(uint32_t published, const ring_choice& choice);
+  void take_everything(uint32_t published);
   uint32_t bytes_behind(uint32_t published, uint32_t consumed) const;
   void find_taken();
   void walk();
@@ -118,7 +121,6 @@ class frozen_ring {
   };
   region_copy copy_;
   region_view<native_seam> view_;
-  bool overwrites_ = false;
   ring_report report_;
   std::unique_ptr<uint8_t[], release> runs_;  // for each 8 bytes: how many records follow one another from there
   uint64_t last_time_ = 0;

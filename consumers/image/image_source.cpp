@@ -104,8 +104,15 @@ void image_source::start_merge() {
   readers_.resize(count);
   heads_.resize(count);
   nodes_.resize(tournament_nodes(count));
-  announced_until_.assign(count, 0);
-  for (uint32_t i = 0; i < count; ++i) readers_[i].attach(rings_[i].view());  // by (cpu, lane)
+  // Not by the count that a header claims.
+  const size_t cpus = rings_.empty() ? 0 : size_t{rings_.back().report().cpu} + 1;
+  announced_until_.assign(cpus, 0);
+  laps_.assign(cpus * lanes_per_cpu, 0);
+  for (uint32_t i = 0; i < count; ++i) {  // by (cpu, lane)
+    const ring_report& ring = rings_[i].report();
+    readers_[i].attach(rings_[i].view());
+    laps_[size_t{ring.cpu} * lanes_per_cpu + ring.lane] = ring.begin - static_cast<uint32_t>(ring.begin);
+  }
   // Whatever goes back within a ring is a step of the clock: its producer takes care of that (pipeline/epoch.h).
   merge_.attach(readers_.data(), heads_.data(), nodes_.data(), count, {.step_back = 1});
 }
@@ -115,12 +122,12 @@ bool image_source::accept(const record_view<native_seam>& record) {
   if (type == record_type_loss && record.payload_length() >= sizeof(loss_payload)) {
     loss_payload loss;
     std::memcpy(&loss, record.payload(), sizeof loss);
-    for (size_t i = 0; i < rings_.size(); ++i) {  // both lanes share the account of their CPU
-      if (rings_[i].report().cpu == record.cpu) announced_until_[i] = std::max(announced_until_[i], loss.last_time);
-    }
+    announced_until_[record.cpu] = std::max(announced_until_[record.cpu], loss.last_time);
   }
   if (type >= first_event_type && (selected_types_ >> type & 1) == 0) return true;
-  return batch_.add(record);
+  record_view<native_seam> placed = record;
+  placed.position += laps_[size_t{record.cpu} * lanes_per_cpu + record.lane];
+  return batch_.add(placed);
 }
 
 // The machine's clock had stepped back. UTC goes by the anchor of the boot for the first epoch; of later ones it is not known.
@@ -140,7 +147,7 @@ bool image_source::add_losses() {
                                     ring.report().cpu));
       continue;
     }
-    if (figures.events == 0 || figures.last_time <= announced_until_[losses_added_]) continue;
+    if (figures.events == 0 || figures.last_time <= announced_until_[ring.report().cpu]) continue;
     if (!batch_.add_figures(ring.report().cpu, figures)) return false;
   }
   return true;

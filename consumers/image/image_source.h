@@ -71,8 +71,10 @@ class image_source : public event_source {
   merge<native_seam, end_of_time, slack_order> merge_{end_of_time{}, slack_order(0)};
   batch_writer batch_;
   uint64_t selected_types_ = ~uint64_t{0};
-  std::vector<uint64_t> announced_until_;  // by ring: the end of the last gap that a LOSS record tells of
-  size_t losses_added_ = 0;                // rings whose figures were looked at
+  // By CPU: the end of the last gap that a LOSS record tells of; both lanes share an account.
+  std::vector<uint64_t> announced_until_;
+  std::vector<uint64_t> laps_;  // by CPU and lane: what a position has above its 32 bits
+  size_t losses_added_ = 0;     // rings whose figures were looked at
   size_t least_buffer_ = protocol::min_read_bytes;
 };
 
