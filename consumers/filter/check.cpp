@@ -122,8 +122,9 @@ class checker {
     }
     check_paths(said, types == image_types, found_);
     result = said;
+    if (types != registry_types) return;
     for (const path_rule& rule : result) {
-      if (rule.path.size() == 9) found_.warning(rule.at, "every key begins with '\\REGISTRY'; registry events as a whole are chosen by types");
+      if (rule.path.size() == std::u16string_view(u"\\REGISTRY").size()) found_.warning(rule.at, "every key begins with '\\REGISTRY'; registry events as a whole are chosen by types");
     }
   }
 

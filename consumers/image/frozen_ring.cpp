@@ -114,6 +114,7 @@ void frozen_ring::choose_tail(uint32_t published, const ring_choice& choice) {
   for (const auto& committed : figures.committed) {
     report_.overwritten += uint64_t{committed[1].load(memory_order::relaxed)} << 32 | committed[0].load(memory_order::relaxed);
   }
+  report_.overwritten_at_most = (figures.sequence.load(memory_order::relaxed) & 1) != 0;  // the tail comes after the counts
   report_.begin = uint64_t{figures.tail[1].load(memory_order::relaxed)} << 32 | tail;
   report_.published = report_.begin + used;
   const uint32_t read = view_.consumer->consumed.load(memory_order::relaxed) - tail;

@@ -53,6 +53,7 @@ struct ring_report {
   uint32_t capacity = 0;
   ring_mode mode = ring_mode::discard;
   uint64_t overwritten = 0;  // committed records before the oldest, read or not (overwrite mode)
+  bool overwritten_at_most = false;  // its producer died while it moved the tail: some of them are still there
   uint64_t begin = 0;      // the oldest record that is still there
   uint64_t consumed = 0;   // what is before was taken by a reader
   uint64_t published = 0;  // where the ring ends

@@ -44,9 +44,9 @@ std::string quoted(std::string_view text) {
 std::string json_of(const ring_report& ring, const image_report& report, const decoder& names) {
   std::string line = fmt::format(
       R"({{"type":"ring","cpu":{},"lane":{},"address":{},"capacity":{},"mode":"{}","begin":{},"consumed":{},"published":{},)"
-      R"("complete":{},"taken":{},"discarded":{},"overwritten":{},"out_of_order":{},"first_time":{},"last_time":{},"damaged_bytes":{},"open":[)",
+      R"("complete":{},"taken":{},"discarded":{},"overwritten":{},"overwritten_at_most":{},"out_of_order":{},"first_time":{},"last_time":{},"damaged_bytes":{},"open":[)",
       ring.cpu, ring.lane, ring.address, ring.capacity, name_of(ring.mode), ring.begin, ring.consumed, ring.published, ring.complete, ring.taken,
-      ring.discarded, ring.overwritten, ring.out_of_order, ring.first_time, ring.last_time, ring.damaged_bytes());
+      ring.discarded, ring.overwritten, ring.overwritten_at_most, ring.out_of_order, ring.first_time, ring.last_time, ring.damaged_bytes());
   for (const open_reservation& open : ring.open) {
     if (line.back() != '[') line += ',';
     line += fmt::format(R"({{"position":{},"event":{},"state":"{}","bytes":{})", open.position, quoted(names.name_of(open.type)),
@@ -101,10 +101,12 @@ std::vector<std::string> describe(const image_report& report, const decoder& nam
   lines.push_back(fmt::format("{:<5}{:<7}{:>12}{:>14}{:>11}{:>7}{:>15}", "cpu", "ring", "complete", "taken before", "discarded",
                               "open", "damaged bytes"));
   uint64_t untouched = 0, taken = 0, discarded = 0, overwritten = 0;
+  bool at_most = false;
   for (const ring_report& ring : report.rings) {
     taken += ring.taken;
     discarded += ring.discarded;
     overwritten += ring.overwritten;
+    at_most |= ring.overwritten_at_most;
     if (ring.untouched()) {
       ++untouched;
       continue;
@@ -115,7 +117,8 @@ std::vector<std::string> describe(const image_report& report, const decoder& nam
   lines.push_back(fmt::format("{:<12}{:>12}{:>14}{:>11}{:>7}{:>15}", "all", report.complete(), taken, discarded, report.open(),
                               report.damaged_bytes()));
   if (overwritten != 0) {
-    lines.push_back(fmt::format("overwritten before the oldest that is there: {} records, read or not", overwritten));
+    lines.push_back(fmt::format("overwritten before the oldest that is there: {}{} records, read or not",
+                                at_most ? "at most " : "", overwritten));
   }
   if (untouched != 0) lines.push_back(fmt::format("{} rings hold nothing", untouched));
   constexpr size_t most = 50;

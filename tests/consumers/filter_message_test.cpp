@@ -207,6 +207,7 @@ TEST(filter_warnings, paths_that_only_look_alike_are_not_below_each_other) {
 
 TEST(filter_warnings, a_slash_is_a_separator_in_the_path_of_an_image_and_a_letter_in_that_of_a_key) {
   expect_lines(filter_from_text("[keys]\nexclude = ['HKLM\\A', 'HKLM\\A/B', 'HKLM\\C\\D', 'HKLM\\C/D']"), {});
+  expect_lines(filter_from_text("[images]\nexclude = ['/usr/sbin']"), {});  // as long as the root of all keys
   expect_lines(filter_from_text("[images]\nexclude = ['\\A', '\\A/B']"), {"2:18: warning: '\\A/B' changes nothing: '\\A', in line 2"});
 }
 

@@ -190,17 +190,6 @@ TEST(image, of_an_overwriting_ring_the_newest_are_there_whatever_a_reader_had_ta
   }
 }
 
-TEST(image, a_tail_that_contradicts_its_ring_is_said_and_not_followed) {
-  dead_machine machine(1, 0, boot, ring_mode::overwrite);
-  for (uint64_t value = 0; value < 500; ++value) ASSERT_EQ(machine.write(0, value, 40), reserve_status::ok);
-  machine.main(0).view.producer->tail.tail[0].store(machine.main(0).published() + 8, memory_order::relaxed);
-  const file_on_disk file(machine.memory());
-  image_source source(file.path());
-  EXPECT_TRUE(read_all(source).empty());
-  ASSERT_EQ(source.report().rings.front().faults.size(), 1u);
-  EXPECT_NE(source.report().rings.front().faults[0].find("the tail"), std::string::npos);
-}
-
 TEST(image, of_a_ring_that_was_never_full_everything_is_still_there) {
   dead_machine machine(1, 0xffffff00);
   reader consumer;
@@ -215,7 +204,6 @@ TEST(image, of_a_ring_that_was_never_full_everything_is_still_there) {
   EXPECT_EQ(ring_of(source, 0).taken, 31u);
 }
 
-// Records of one length: the next one, not published yet, stands exactly where the oldest one stood.
 // Flight recorder: the newest survive, read or not, and it is known how many did not.
 TEST(image, of_an_overwriting_ring_the_newest_are_there_from_the_tail_on) {
   for (const uint32_t start : {0u, 0xfffffe00u}) {
@@ -279,6 +267,7 @@ TEST(image, hostile_tails_are_not_followed) {
 
 // Done when: a process killed with -9 in overwrite mode under load leaves its last events.
 TEST(image, a_writer_that_is_killed_in_overwrite_mode_leaves_its_last_events) {
+  constexpr uint32_t ring_step = small_main.capacity / 64 + small_main.max_record;
   for (uint32_t round = 0; round < 20; ++round) {
     const file_on_disk file(blob(region_bytes(small_main) + region_bytes(small_spare)));
     const int descriptor = ::open(file.path().c_str(), O_RDWR | O_CLOEXEC);
@@ -321,13 +310,19 @@ TEST(image, a_writer_that_is_killed_in_overwrite_mode_leaves_its_last_events) {
     ASSERT_GT(values.size(), 10u);
     for (size_t i = 1; i < values.size(); ++i) ASSERT_EQ(values[i], values[i - 1] + 1);
     // Everything that was ever accepted is there or was overwritten: the numbers say so, too.
-    EXPECT_EQ(values.front(), ring.overwritten);
+    if (ring.overwritten_at_most) {  // killed while it moved the tail
+      EXPECT_GE(ring.overwritten, values.front());
+      EXPECT_LE(ring.overwritten - values.front(), 2 * ring_step / 24) << "no more than one move passes";
+    } else {
+      EXPECT_EQ(values.front(), ring.overwritten);
+    }
     EXPECT_EQ(static_cast<uint32_t>(ring.published), published());
     ::munmap(memory, size);
     ::close(descriptor);
   }
 }
 
+// Records of one length: the next one, not published yet, stands exactly where the oldest one stood.
 TEST(image, a_record_that_was_not_published_is_not_taken_for_an_old_one) {
   dead_machine machine(1);
   reader consumer;
