@@ -18,7 +18,7 @@ std::string type_name(uint16_t type) {
 }  // namespace
 
 arrival accounting::received(const delivered_record& record, uint64_t now, uint64_t frequency) {
-  if (record.figures || record.of_stream) return arrival::in_order;  // not a record of a ring
+  if (record.figures || record.of_stream || record.overwritten) return arrival::in_order;  // not a record of a ring
   const arrival how = identities_.note(record.identity, record_header_size + record.payload_length);
   if (how == arrival::duplicate) {
     ++duplicates_;
@@ -41,6 +41,10 @@ arrival accounting::received(const delivered_record& record, uint64_t now, uint6
 
 void accounting::announced(uint16_t cpu, const loss_event& loss) {
   for (const loss_entry& entry : loss.by_type()) {
+    if (loss.overwritten) {
+      overwritten_[key(cpu, entry.type)] += entry.events;
+      continue;
+    }
     announcement_count& count = announced_[key(cpu, entry.type)];
     if (loss.since_load) {
       count.by_figures = std::max(count.by_figures, entry.events);
@@ -74,9 +78,21 @@ uint64_t accounting::announced_events() const {
   return sum;
 }
 
+uint64_t accounting::overwritten_of(uint16_t cpu, uint16_t type) const {
+  const auto it = overwritten_.find(key(cpu, type));
+  return it == overwritten_.end() ? 0 : it->second;
+}
+
+uint64_t accounting::overwritten_events() const {
+  uint64_t sum = 0;
+  for (const auto& [cpu_and_type, count] : overwritten_) sum += count;
+  return sum;
+}
+
 bool accounting::drained(const driver_statistics& driver) const {
   return std::all_of(driver.rows.begin(), driver.rows.end(), [this](const protocol::statistics_row& row) {
-    return row.account.open == 0 && row.account.committed <= received_of(row.cpu, row.type) &&
+    return row.account.open == 0 &&
+           row.account.committed <= received_of(row.cpu, row.type) + overwritten_of(row.cpu, row.type) &&
            row.account.dropped_total() <= announced_of(row.cpu, row.type);
   });
 }
@@ -89,7 +105,8 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
 
   std::set<uint32_t> rows;
   std::map<uint16_t, uint64_t> attempted;
-  std::map<uint16_t, uint64_t> discarded;  // by CPU
+  std::map<uint16_t, uint64_t> discarded;    // by CPU
+  std::map<uint16_t, uint64_t> overwritten;  // by CPU
   for (const protocol::statistics_row& row : driver.rows) {
     const account_row& account = row.account;
     const std::string where = fmt::format("{} on cpu {}", type_name(row.type), row.cpu);
@@ -101,9 +118,16 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
           account.attempted, account.committed, account.discarded, account.dropped_total(), row.filtered_total(),
           account.open);
     }
-    if (const uint64_t got = received_of(row.cpu, row.type); got != account.committed) {
-      say("R3 BROKEN: {}: committed {}, received {}", where, account.committed, got);
+    const uint64_t got = received_of(row.cpu, row.type);
+    const uint64_t missed = overwritten_of(row.cpu, row.type);
+    if (got + missed != account.committed) {
+      say("R3 BROKEN: {}: committed {}, received {}{}", where, account.committed, got,
+          missed == 0 ? std::string() : fmt::format(", announced as overwritten {}", missed));
     }
+    if (missed > account.overwritten) {
+      say("R4 BROKEN: {}: overwritten {}, announced so {}", where, account.overwritten, missed);
+    }
+    overwritten[row.cpu] += missed;
     if (const uint64_t told = announced_of(row.cpu, row.type); told != account.dropped_total()) {
       say("R4 BROKEN: {}: dropped {}, announced as lost {}", where, account.dropped_total(), told);
     }
@@ -118,6 +142,13 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
     if (rows.count(cpu_and_type) == 0) {
       say("R4 BROKEN: {} on cpu {}: announced as lost {}, the driver counts none", type_name(cpu_and_type & 0xffff),
           cpu_and_type >> 16, std::max(count.by_records, count.by_figures));
+    }
+  }
+
+  for (const auto& [cpu_and_type, count] : overwritten_) {
+    if (rows.count(cpu_and_type) == 0) {
+      say("R4 BROKEN: {} on cpu {}: announced as overwritten {}, the driver counts none", type_name(cpu_and_type & 0xffff),
+          cpu_and_type >> 16, count);
     }
   }
 
@@ -150,7 +181,7 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
   for (const auto& [cpu, count] : discarded) {
     // Each empty place is a discarded record, which takes a header at least.
     const uint64_t bytes = identities_.gap_bytes(cpu);
-    if (bytes != 0 && count == 0) say("M2 BROKEN: cpu {}: {} bytes of its rings never came, nothing was discarded", cpu, bytes);
+    if (bytes != 0 && count == 0 && overwritten[cpu] == 0) say("M2 BROKEN: cpu {}: {} bytes of its rings never came, nothing was discarded", cpu, bytes);
   }
   return broken;
 }

@@ -6,6 +6,9 @@
 //   committed, discarded, open   the driver, where it walks the rings
 //   received, announced this class, record by record
 //
+// In overwrite mode what was committed was received, or announced as overwritten; and no more is announced so than the driver
+// counts as overwritten before it was given back.
+//
 // No figure is derived from another one's source, so each comparison can fail. One thread at a time.
 #pragma once
 
@@ -48,6 +51,9 @@ class accounting {
   uint64_t announced_of(uint16_t cpu, uint16_t type) const;
   uint64_t received_records() const { return received_records_; }
   uint64_t announced_events() const;
+  // LOSS records of a reader that was overtaken (overwrite mode).
+  uint64_t overwritten_of(uint16_t cpu, uint16_t type) const;
+  uint64_t overwritten_events() const;
   uint64_t late_records() const { return late_records_; }
   uint64_t overdue_records() const { return received_of(record_type_overdue); }
   uint64_t duplicates() const { return duplicates_; }
@@ -74,6 +80,7 @@ class accounting {
 
   std::unordered_map<uint32_t, uint64_t> received_;
   std::unordered_map<uint32_t, announcement_count> announced_;
+  std::unordered_map<uint32_t, uint64_t> overwritten_;
   identity_tracker identities_;
   latency_histogram latency_;
   uint64_t received_records_ = 0;

@@ -53,6 +53,7 @@ struct image_load_event {
 
 struct loss_event {
   uint64_t first_time = 0, last_time = 0, bytes = 0, events = 0;
+  bool overwritten = false;  // not dropped for want of room: overwritten before it was read (loss_cause)
   bool since_load = false;  // the published figures of a CPU, not the gap at this place (batch_flag_figures)
   uint32_t entry_count = 0;
   std::array<loss_entry, max_record_types> entries{};

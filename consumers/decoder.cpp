@@ -69,6 +69,9 @@ loss_event read_loss(payload_reader& in, bool since_load) {
   event.bytes = in.field<uint64_t>(offsetof(layout, bytes), "bytes").value_or(0);
   event.events = in.field<uint64_t>(offsetof(layout, events), "events").value_or(0);
   const uint32_t entries = in.field<uint32_t>(offsetof(layout, entry_count), "entry_count").value_or(0);
+  const uint32_t cause = in.field<uint32_t>(offsetof(layout, cause), "cause").value_or(0);
+  if (cause > static_cast<uint32_t>(loss_cause::overwritten)) in.damage("cause", fmt::format("{} is no cause", cause));
+  event.overwritten = cause == static_cast<uint32_t>(loss_cause::overwritten);
   if (in.damaged()) return event;
   const size_t room = (in.payload().size() - sizeof(layout)) / sizeof(loss_entry);
   if (entries > event.entries.size() || entries > room) {

@@ -94,6 +94,9 @@ std::string summarize(const summary_input& input) {
   fmt::format_to(append, "announced as lost: {}; late: {}; overdue: {}; met a type switched off: {}\n",
                  account.announced_events(), account.late_records(), input.driver.header.overdue_records,
                  input.driver.header.switched_off);
+  if (const uint64_t missed = account.overwritten_events(); missed != 0) {
+    fmt::format_to(append, "overwritten before they were read, and announced so: {}\n", missed);
+  }
   if (all.account.open != 0) {
     fmt::format_to(append, "{} reservations were still open at the end\n", all.account.open);
   }

@@ -5,7 +5,7 @@ namespace sluice {
 NTSTATUS channel::create(const kernel_functions& functions, const channel_options& options) {
   PAGED_CODE();
   if (check_geometry(options.main) != region_status::ok || check_geometry(options.spare) != region_status::ok ||
-      options.start_position % record_alignment != 0) {
+      options.start_position % record_alignment != 0 || static_cast<uint32_t>(options.mode) >= ring_mode_count) {
     return STATUS_INVALID_PARAMETER;
   }
   options_ = options;
@@ -42,7 +42,8 @@ NTSTATUS channel::add_cpus(uint32_t count) {
       if (!regions_[i].allocate(functions_, region_bytes(geometry))) return STATUS_INSUFFICIENT_RESOURCES;
       views_[i] = create_region(regions_[i].get(), geometry,
                                 {options_.boot, frequency_, static_cast<uint16_t>(cpu), static_cast<uint8_t>(lane),
-                                 options_.start_position, rings_.count(), options_.anchor_counter, options_.anchor_utc});
+                                 options_.start_position, rings_.count(), options_.anchor_counter, options_.anchor_utc},
+                                options_.mode);
     }
     rings_[cpu].attach(region(cpu, lane_main), region(cpu, lane_spare), options_.critical_types, step_back_);
     ready_cpus_.store(cpu + 1, memory_order::release);  // SYNC POINT: ready_cpus()

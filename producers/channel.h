@@ -40,6 +40,7 @@ struct channel_options {
   uint32_t start_position = 0;  // of every ring, a multiple of 8: near 2^32, a short run sees positions wrap
   uint64_t anchor_counter = 0;  // the clock's relation to UTC, for whoever finds the rings in a memory image; utc 0: not known
   uint64_t anchor_utc = 0;
+  ring_mode mode = ring_mode::discard;
 };
 
 // A reservation that is held: RAII over critical region and record. Discards what was not committed. The thread that made

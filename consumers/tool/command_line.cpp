@@ -37,6 +37,8 @@ struct watch_texts {
   std::string ring_size = "1MiB";
   std::string format = "text";
   std::string order = "strict";
+  std::string mode_text = "discard";
+  CLI::Option* mode = nullptr;
   std::string from, to;
   std::string speed = "1";
   CLI::Option* speed_option = nullptr;
@@ -132,6 +134,13 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
       ->check(validator(parse_order))
       ->type_name("ORDER")
       ->capture_default_str();
+  texts.mode = command
+      .add_option("--mode", texts.mode_text,
+                  "discard: an event that finds no room in its ring is dropped. overwrite: the oldest one makes room, read or\n"
+                  "not (flight recorder)")
+      ->check(CLI::IsMember({"discard", "overwrite"}))
+      ->type_name("MODE")
+      ->capture_default_str();
   command
       .add_option("--memory", watch.memory_path,
                   "Keep the simulated machine's non-paged memory, the rings, in this file, which must not exist yet. If this\n"
@@ -152,6 +161,7 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
   watch.ring_bytes = *parse_ring_size(texts.ring_size).result;
   watch.format = *parse_format(texts.format).result;
   watch.order = *parse_order(texts.order).result;
+  watch.mode = texts.mode_text == "overwrite" ? ring_mode::overwrite : ring_mode::discard;
   watch.speed = *parse_speed(texts.speed).result;
   watch.synthetic.rate = *parse_rate(texts.rate).result;
   watch.synthetic.mix = *parse_mix(texts.mix).result;
@@ -184,6 +194,15 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
   if (reads_only && texts.filter->count() != 0) {
     std::cerr << "sluice: --filter is the driver's work, and a recording has no driver behind it, nor has an image; --types, --from "
                  "and --to choose what is shown\n";
+    return false;
+  }
+  if (reads_only && texts.mode->count() != 0) {
+    std::cerr << "sluice: --mode is that of the driver's rings, and a recording or an image has no driver behind it\n";
+    return false;
+  }
+  if (watch.mode == ring_mode::overwrite && watch.source.kind == source_kind::replay && watch.speed == 0 &&
+      watch.back_pressure) {
+    std::cerr << "sluice: --speed max waits for its reader, and --mode overwrite does not: one of them, or --no-back-pressure\n";
     return false;
   }
   if (reads_only && texts.cpus->count() != 0) {

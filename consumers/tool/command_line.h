@@ -7,6 +7,7 @@
 
 #include "consumers/tool/option_values.h"
 #include "consumers/tool/synthetic_values.h"
+#include "pipeline/region.h"
 
 namespace sluice::tool {
 
@@ -26,6 +27,7 @@ struct watch_options {
   uint32_t ring_bytes = 1u << 20;
   uint32_t cpus = 0;  // 0: as many as the host has
   order_choice order;
+  ring_mode mode = ring_mode::discard;
   double speed = 1;           // of a replay; 0: as fast as it goes
   bool back_pressure = true;  // then: and wait for the reader
   synthetic_choices synthetic;

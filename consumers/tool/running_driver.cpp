@@ -46,6 +46,7 @@ sim::machine_options machine_options_of(const watch_options& options, sim::memor
   machine.memory = memory_file;
   machine.processors = options.cpus != 0 ? options.cpus : host_processors();
   machine.service_parameters = {{u"sluice", u"RingBytes", options.ring_bytes},
+                                {u"sluice", u"Mode", static_cast<uint32_t>(options.mode)},
                                 {u"sluice", u"RegistryOperations", registry_operations_all}};
   if (const std::optional<uint32_t> bound = options.order.bound_milliseconds) {
     machine.service_parameters.push_back({u"sluice", u"OverdueMilliseconds", *bound});

@@ -57,6 +57,7 @@ driver_options read_options(PUNICODE_STRING registry_path) {
   parameters.read(u"RegistryOperations", options.registry_operations);
   parameters.read(u"RegistryDataBytes", options.registry_data_bytes);
   parameters.read(u"HoldUntilAttach", options.hold_until_attach);
+  parameters.read(u"Mode", options.mode);
   parameters.read(u"AnchorSeconds", options.anchor_seconds);
   return options;
 }

@@ -11,6 +11,8 @@
 //   HoldUntilAttach             1: what happens before the first client reads waits for it in the rings (what does not fit there
 //                               is dropped, or in overwrite mode the oldest is, and announced). 0: nothing is recorded before
 //                               the first client reads; a callback then costs a branch                  1
+//   Mode                        0 discard: what finds no room is dropped. 1 overwrite: the oldest makes room (flight recorder;
+//                               pipeline/tail.h)                        0
 //   AnchorSeconds               while events flow, an anchor (how times stand to UTC) goes into the stream that often; 0: only at the
 //                               start, and after the system time was set      60
 // All REG_DWORD. A value that contradicts another fails the start with STATUS_INVALID_PARAMETER.
@@ -33,6 +35,7 @@ struct driver_options {
   uint32_t registry_operations = 0x3d;
   uint32_t registry_data_bytes = 4096;
   uint32_t hold_until_attach = 1;
+  uint32_t mode = 0;
   uint32_t anchor_seconds = 60;
 
   ring_geometry main_geometry() const {

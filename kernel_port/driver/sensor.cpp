@@ -54,7 +54,9 @@ void sensor::destroy(sensor* existing) {
 NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   PAGED_CODE();
   options_ = options;
-  if (options.main_geometry().max_record > max_record_bytes_limit) return STATUS_INVALID_PARAMETER;
+  if (options.main_geometry().max_record > max_record_bytes_limit || options.mode >= ring_mode_count) {
+    return STATUS_INVALID_PARAMETER;
+  }
   LARGE_INTEGER boot;
   KeQuerySystemTime(&boot);
   LARGE_INTEGER utc = boot;  // of the anchor: as fine as this kernel has it
@@ -64,7 +66,8 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
                               critical_types,          options.ring_bytes / 4,
                               least_step_back_microseconds + 2 * options.margin_microseconds,
                               0,                       counter,
-                              static_cast<uint64_t>(utc.QuadPart)};
+                              static_cast<uint64_t>(utc.QuadPart),
+                              static_cast<ring_mode>(options.mode)};
   NTSTATUS status = channel_.create(functions_, rings);
   if (!NT_SUCCESS(status)) return status;
   status = own_types_.start(channel_, functions_);

@@ -3,7 +3,8 @@
 // The worker is the consumer, so while it collects nothing is released. A DPC on each CPU lets the ring's private cursor
 // catch up with what is released, a bounded number of headers at a time, and copies the account in the CPU's section; the
 // worker then walks what lies between that cursor and the write position of the same moment. So each row is exact, also
-// under load.
+// under load. In overwrite mode nobody holds back the producer, so the DPC walks that itself: all the headers of two rings in one
+// section (some 10 us for each 1,000 records).
 #include "kernel_port/driver/worker.h"
 
 namespace sluice {
@@ -31,6 +32,7 @@ VOID NTAPI worker::snapshot_on_cpu(PKDPC, PVOID context, PVOID, PVOID) {
       to.rows[type] = rings.row(type);
       to.filtered[type] = filter.row(to.cpu, type);
     }
+    if (to.self->channel_->options().mode == ring_mode::overwrite) to.self->add_what_lies_in_the_rings();
   }
   KeSetEvent(&to.done, IO_NO_INCREMENT, FALSE);
 }
@@ -50,9 +52,15 @@ bool worker::snapshot(uint32_t cpu) {
     KeInsertQueueDpc(&from.dpc, nullptr, nullptr);
     KeWaitForSingleObject(&from.done, Executive, KernelMode, FALSE, nullptr);
   } while (!from.settled);
+  if (channel_->options().mode == ring_mode::discard) add_what_lies_in_the_rings();
+  return true;
+}
 
+// To the snapshot: the records behind the private cursors. Nobody else uses the readers meanwhile: the worker waits.
+void worker::add_what_lies_in_the_rings() {
+  cpu_snapshot& from = snapshot_[0];
   for (uint32_t lane = 0; lane < lanes_per_cpu; ++lane) {
-    (void)readers_[cpu * lanes_per_cpu + lane].walk(
+    (void)readers_[from.cpu * lanes_per_cpu + lane].walk(
         from.where.reclaimed[lane], from.where.written[lane], [&](uint16_t type, const ring_head& head) {
           account_row& row = from.rows[type % max_record_types];
           switch (head.state) {
@@ -62,7 +70,6 @@ bool worker::snapshot(uint32_t cpu) {
           }
         });
   }
-  return true;
 }
 
 NTSTATUS worker::collect_statistics(void* buffer, uint32_t size, uint32_t& written) {

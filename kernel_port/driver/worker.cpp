@@ -26,6 +26,12 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
       !snapshot_.allocate(functions, 1)) {
     return STATUS_INSUFFICIENT_RESOURCES;
   }
+  if (channel_->options().mode == ring_mode::overwrite) {
+    const uint32_t longest = channel_->options().main.max_record;
+    if (!copy_.allocate(functions, record_stride(longest < max_loss_record ? max_loss_record : longest))) {
+      return STATUS_INSUFFICIENT_RESOURCES;
+    }
+  }
   merge_.attach(readers_.data(), heads_.data(), nodes_.data(), attach_rings(), {overdue_ticks_, from.step_back()});
 
   anchor_ticks_ = frequency_ * options.anchor_seconds;
@@ -132,7 +138,8 @@ pass_result worker::pass() {
 uint32_t worker::attach_rings() {
   for (const uint32_t ready = channel_->ready_cpus(); attached_cpus_ < ready; ++attached_cpus_) {
     for (uint32_t lane = 0; lane < lanes_per_cpu; ++lane) {
-      readers_[attached_cpus_ * lanes_per_cpu + lane].attach(channel_->region(attached_cpus_, lane));
+      readers_[attached_cpus_ * lanes_per_cpu + lane].attach(
+          channel_->region(attached_cpus_, lane), native_seam::memory(static_cast<uint8_t*>(copy_.get())));
     }
   }
   return attached_cpus_ * lanes_per_cpu;

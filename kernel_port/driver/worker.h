@@ -85,6 +85,7 @@ class worker {
   bool serve_statistics();
   NTSTATUS collect_statistics(void* buffer, uint32_t size, uint32_t& written);
   [[nodiscard]] bool snapshot(uint32_t cpu);
+  void add_what_lies_in_the_rings();
   static VOID NTAPI snapshot_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
 
   channel* channel_ = nullptr;
@@ -92,6 +93,7 @@ class worker {
   merge<native_seam, kernel_clock, slack_order> merge_;
   nonpaged_array<ring_reader<native_seam>> readers_;
   uint32_t attached_cpus_ = 0;
+  nonpaged_memory copy_;  // overwrite mode: where the readers copy a record to
   nonpaged_array<ring_head> heads_;
   nonpaged_array<tournament_node> nodes_;
   nonpaged_array<uint64_t> announced_;  // events that LOSS records have told of, by CPU

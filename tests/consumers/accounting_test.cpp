@@ -195,6 +195,29 @@ TEST(accounting, published_figures_and_loss_records_of_one_gap_count_once) {
   EXPECT_EQ(a.account.announced_events(), 5u);
 }
 
+// Overwrite mode: what was committed was received, or announced as overwritten.
+TEST(accounting, what_is_announced_as_overwritten_was_committed_and_not_dropped) {
+  agreement a;
+  loss_event missed;
+  missed.overwritten = true;
+  missed.entry_count = 1;
+  missed.entries[0] = {event_type_image_load, 0, 0, 4};
+  a.account.announced(0, missed);
+  a.driver.rows[1].account.attempted += 4;
+  a.driver.rows[1].account.committed += 4;
+  a.driver.rows[1].account.overwritten = 6;  // two of them had been read and not given back
+  a.raised.by_type[event_type_image_load] += 4;
+  EXPECT_EQ(a.check(), std::vector<std::string>());
+  EXPECT_EQ(a.account.overwritten_events(), 4u);
+  EXPECT_EQ(a.account.announced_events(), 3u);
+  EXPECT_TRUE(a.account.drained(a.driver));
+  a.driver.rows[1].account.overwritten = 3;
+  EXPECT_EQ(a.check().size(), 1u);
+  a.driver.rows[1].account.overwritten = 6;
+  a.account.announced(0, missed);
+  EXPECT_EQ(a.check().size(), 2u);
+}
+
 TEST(accounting, a_record_from_the_next_tick_has_waited_for_nothing) {
   accounting account;
   const delivered_record record{{1, 0, 0, 0}, 1000, 8, 1, 0, false, false, nullptr, 48};

@@ -88,6 +88,23 @@ for type in synthetic registry_set_value; do
 done
 grep -v '^{"type":"\(synthetic\|registry_set_value\|anchor\|type_declaration\|loss\)"' "$directory/out" && fail "types that were not asked for by name"
 
+# Overwrite mode: accounts that agree, and a machine killed with -9 whose last events are read. Two modes of waiting contradict.
+expect 1 "waits for its reader" watch --source replay:x --speed max --mode overwrite
+expect 1 "has no driver behind it" watch --source file:x --mode overwrite
+expect 1 "not in {discard,overwrite}" watch --mode both
+"$tool" watch --source synthetic --mode overwrite --rate 200000 --cpus 2 --ring-size 64KiB --duration 500ms --format jsonl \
+  2>"$directory/err" | { sleep 0.3; cat; } >"$directory/out"
+grep -q "^R3 holds" "$directory/err" || fail "overwrite mode: $(cat "$directory/err")"
+"$tool" watch --source synthetic --mode overwrite --memory "$directory/memory" --rate 50000 --cpus 2 --ring-size 64KiB \
+  --duration forever --format jsonl >"$directory/out" 2>"$directory/err" &
+watching=$!
+for i in $(seq 600); do [ "$(wc -l <"$directory/out")" -gt 20000 ] && break; sleep 0.1; done
+kill -KILL $watching
+wait $watching 2>/dev/null
+"$tool" watch --source "image:$directory/memory" --format jsonl >"$directory/a" 2>"$directory/err" || fail "image: $(cat "$directory/err")"
+grep -q "^overwritten before the oldest that is there: [1-9a]" "$directory/err" || fail "overwritten: $(cat "$directory/err")"
+[ "$(grep -c '"type":"synthetic"' "$directory/a")" -gt 20 ] || fail "of a dead machine: $(cat "$directory/err")"
+
 # What is recorded is what is read again, and again from a recording of the recording.
 recording="$directory/recording"
 "$tool" record "$recording" --source synthetic --rate 20000 --cpus 4 --duration 700ms 2>"$directory/err" || fail "record: $(cat "$directory/err")"

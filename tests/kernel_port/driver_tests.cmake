@@ -3,6 +3,7 @@ add_executable(driver_test
   driver_device_test.cpp
   driver_events_test.cpp
   driver_hold_test.cpp
+  driver_overwrite_test.cpp
   driver_filter_swap_test.cpp
   driver_filter_test.cpp
   driver_load_test.cpp
