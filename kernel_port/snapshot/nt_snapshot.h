@@ -1,6 +1,6 @@
 // One immutable object behind one pointer, in an NT driver: read from callbacks up to DISPATCH_LEVEL that may fault, be
 // preempted or be moved to another CPU while they read; replaced as a whole at PASSIVE_LEVEL. The protocol and its
-// invariants (S1 to S4) are in reader_counts.h; docs/decisions/0009 has what was rejected.
+// invariants (S1 to S4) are in reader_counts.h; docs/decisions/0012 has what was rejected.
 //
 //   any                    any IRQL: one load. Without a snapshot that is all a reader pays
 //   snapshot_reader        up to DISPATCH_LEVEL; two short sections, no locked instruction, no fence, no wait

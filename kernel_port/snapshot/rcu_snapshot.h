@@ -1,7 +1,7 @@
 // One immutable object behind one pointer, for producers in an ordinary process: the interface of nt_snapshot.h over
 // liburcu (its membarrier flavour: readers pay no fence). A thread that reads is registered with rcu_register_thread().
 //
-// No part of the driver: on the simulated kernel the driver's own form runs. docs/decisions/0009.
+// No part of the driver: on the simulated kernel the driver's own form runs. docs/decisions/0012.
 #pragma once
 
 #include <urcu/urcu-memb.h>
