@@ -74,7 +74,7 @@ bool begins_with(std::string_view text, std::string_view prefix) { return text.s
 std::string surprise_of(std::string_view key) {
   constexpr std::string_view link = "\\REGISTRY\\MACHINE\\SYSTEM\\CURRENTCONTROLSET";
   const std::string folded_key = upper(key);
-  if (folded_key == link || begins_with(folded_key, std::string(link) + "\\")) {
+  if (begins_with(folded_key, link) && (folded_key.size() == link.size() || folded_key[link.size()] == '\\')) {
     return "CurrentControlSet is a link, and the kernel names what it leads to: this matches nothing where that is "
            "ControlSet001; write \\REGISTRY\\MACHINE\\SYSTEM\\ControlSet001";
   }
