@@ -4,15 +4,17 @@
 
 #include <elf.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstring>
 #include <memory>
+#include <numeric>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "consumers/batch_reader.h"
 #include "consumers/image/image_source.h"
+#include "tests/consumers/file_on_disk.h"
 #include "tests/pipeline/support.h"
 
 namespace sluice::test {
@@ -24,28 +26,6 @@ void append(blob& out, const value& v) {
   const auto* p = reinterpret_cast<const uint8_t*>(&v);
   out.insert(out.end(), p, p + sizeof v);
 }
-
-class file_on_disk {
- public:
-  explicit file_on_disk(const blob& content) {
-    const int descriptor = ::mkstemp(name_);
-    size_t done = 0;
-    while (done < content.size()) {
-      const ssize_t n = ::write(descriptor, content.data() + done, content.size() - done);
-      if (n <= 0) break;
-      done += static_cast<size_t>(n);
-    }
-    EXPECT_EQ(done, content.size());
-    ::close(descriptor);
-  }
-  ~file_on_disk() { ::unlink(name_); }
-  file_on_disk(const file_on_disk&) = delete;
-  file_on_disk& operator=(const file_on_disk&) = delete;
-  std::string path() const { return name_; }
-
- private:
-  char name_[40] = "/tmp/sluice_image_XXXXXX";
-};
 
 // A machine of a few CPUs that share one clock, each event one tick after the one before.
 class dead_machine {
@@ -152,6 +132,34 @@ inline std::vector<uint64_t> values_of(const std::vector<image_event>& events) {
   std::vector<uint64_t> values;
   for (const image_event& event : events) values.push_back(event.value);
   return values;
+}
+
+inline std::vector<uint64_t> up_to(uint64_t count) {
+  std::vector<uint64_t> values(count);
+  std::iota(values.begin(), values.end(), 0);
+  return values;
+}
+
+// Events 0..count-1, on the CPUs in turn.
+inline void write_in_turn(dead_machine& machine, uint64_t count, uint32_t cpus = 3) {
+  for (uint64_t i = 0; i < count; ++i) ASSERT_EQ(machine.write(i % cpus, i, 8 + i % 3), reserve_status::ok);
+}
+
+// What a file is refused with; empty if it is read.
+inline std::string message_of(const std::string& path, const image::image_options& options = {}) {
+  try {
+    image::image_source source(path, options);
+  } catch (const image::image_error& error) {
+    return error.what();
+  }
+  return {};
+}
+
+inline const image::ring_report& ring_of(const image::image_source& source, uint16_t cpu, uint8_t lane = lane_main) {
+  for (const image::ring_report& ring : source.report().rings) {
+    if (ring.cpu == cpu && ring.lane == lane) return ring;
+  }
+  throw std::logic_error("no such ring");
 }
 
 // One memory range of a process: `content` is what the file has of it.

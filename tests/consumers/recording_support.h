@@ -2,7 +2,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -12,6 +11,7 @@
 #include "consumers/recording/file_source.h"
 #include "consumers/recording/recording_writer.h"
 #include "tests/consumers/batch_builder.h"
+#include "tests/consumers/file_on_disk.h"
 
 namespace sluice::test {
 
@@ -35,28 +35,6 @@ class memory_file : public recording::output_file {
     return 0;
   }
   int sync() override { return 0; }
-};
-
-class file_on_disk {
- public:
-  explicit file_on_disk(std::span<const uint8_t> content) {
-    const int descriptor = ::mkstemp(name_);
-    size_t done = 0;
-    while (done < content.size()) {
-      const ssize_t n = ::write(descriptor, content.data() + done, content.size() - done);
-      if (n <= 0) break;
-      done += static_cast<size_t>(n);
-    }
-    EXPECT_EQ(done, content.size());
-    ::close(descriptor);
-  }
-  ~file_on_disk() { ::unlink(name_); }
-  file_on_disk(const file_on_disk&) = delete;
-  file_on_disk& operator=(const file_on_disk&) = delete;
-  std::string path() const { return name_; }
-
- private:
-  char name_[40] = "/tmp/sluice_recording_XXXXXX";
 };
 
 inline recording::about_recording about() {
