@@ -5,21 +5,23 @@
 
 namespace sluice {
 
-enum class head_state : uint32_t { empty, reserved, stamped, committed, discarded, damaged, missed, later_epoch };
+enum class head_state : uint16_t { empty, reserved, stamped, committed, discarded, damaged, missed, later_epoch };
 
 // Whether the head can be taken: it is closed, or it is the announcement of what was missed.
 constexpr bool is_final(head_state state) {
   return state == head_state::committed || state == head_state::discarded || state == head_state::missed;
 }
 
-// The first record of a ring, as far as it is known.
+// The first record of a ring, as far as it is known. 16 bytes, so that it is returned in registers: the merge asks for one with each
+// record, and a copy through memory waits for the stores it is made of.
 struct ring_head {
   head_state state = head_state::empty;
+  uint16_t type = 0;  // of an overwriting ring's records
   uint32_t length = 0;
   // stamped, committed, discarded: its own. reserved: the bound of pipeline/merge.h. missed: the next one's. later_epoch: never
   uint64_t time = 0;
-  uint16_t type = 0;  // of an overwriting ring's records
 };
+static_assert(sizeof(ring_head) == 16);
 
 // A record handed to a sink; points into the ring, or to the reader's copy, and is valid during the call.
 template <class seam>

@@ -79,7 +79,7 @@ class ring_reader {
     head.time = last_time_;
     read_head(cursor_, published_, head);
     if (head.time < last_time_ || head.time < proven_) [[unlikely]] judge_step_back(head);
-    if (ahead_) [[unlikely]] hide(head);
+    if (ahead_) [[unlikely]] head = hidden(head);
     // With many rings no hardware follows each of them. What is not published yet stays with its producer.
     if (published_ - static_cast<uint32_t>(cursor_) > prefetch_distance) {
       data_.prefetch(static_cast<uint32_t>(cursor_ + prefetch_distance) & mask_);
@@ -94,9 +94,13 @@ class ring_reader {
 
   // The record that `look` just showed as committed or missed, for a sink. False: the producer has overtaken it, look again.
   [[nodiscard]] SLUICE_ALWAYS_INLINE bool fetch(const ring_head& head, record_view<seam>& record) {
-    if (overwrites_) [[unlikely]] return fetch_overwriting(head, record);
     record = view(head);
-    return true;
+    if (!overwrites_) [[likely]] return true;
+    // A copy's address goes to the function, not the record's: so the caller's stays in registers.
+    record_view<seam> copied = record;
+    const bool whole = fetch_overwriting(head, copied);
+    record = copied;
+    return whole;
   }
 
   // Past what `look` just showed as committed, discarded or missed.
@@ -210,16 +214,17 @@ class ring_reader {
 
   // The head is older than what came before it, or than what its ring was proven empty by. By a step: an epoch begins with
   // it. By less: the margin was too short (or the clock went back by less), and the record comes late.
-  SLUICE_NEVER_INLINE void judge_step_back(const ring_head& head) {
+  SLUICE_NEVER_INLINE void judge_step_back(ring_head head) {
     if (step_back_ == 0 || head.state == head_state::reserved || head.state == head_state::damaged) return;
     const uint64_t floor = last_time_ > proven_ ? last_time_ : proven_;
     if (floor - head.time > step_back_) enter_own(epoch_ + 1, head.time);
   }
 
-  SLUICE_NEVER_INLINE static void hide(ring_head& head) {
-    if (head.state == head_state::damaged) return;
+  SLUICE_NEVER_INLINE static ring_head hidden(ring_head head) {
+    if (head.state == head_state::damaged) return head;
     head.state = head_state::later_epoch;
     head.time = never;
+    return head;
   }
 
   struct aside {
@@ -291,7 +296,7 @@ class ring_reader {
       } else if (!tail_.is_past(cursor_)) {
         if (tail_.has_lone_gap()) {
           head.state = head_state::missed;  // no record may ever follow
-          if (ahead_) [[unlikely]] hide(head);
+          if (ahead_) [[unlikely]] head = hidden(head);
         }
         if (damaged_) head.state = head_state::damaged;
         return head;
@@ -313,7 +318,7 @@ class ring_reader {
     if (head.state != head_state::reserved && head.state != head_state::damaged && tail_.has_gap()) {
       head.state = head_state::missed;
     }
-    if (ahead_) [[unlikely]] hide(head);
+    if (ahead_) [[unlikely]] head = hidden(head);
     return head;
   }
 
@@ -338,7 +343,6 @@ class ring_reader {
   }
 
   SLUICE_NEVER_INLINE bool fetch_overwriting(const ring_head& head, record_view<seam>& record) {
-    record = view(head);
     if (head.state != head_state::missed) return copy_record(record);
     record.data = copy_;
     record.offset = 0;
@@ -356,28 +360,31 @@ class ring_reader {
     return !tail_.is_past(record.position);
   }
 
+  // What each record needs, in 64 bytes: with many rings, one line of the cache each, or two.
   typename seam::memory data_;
   producer_page<seam>* producer_ = nullptr;
-  consumer_page<seam>* consumer_ = nullptr;
   uint64_t cursor_ = 0;     // 64-bit extension of the position: a record's identity
-  uint64_t released_ = 0;
   uint64_t last_time_ = 0;  // of the last record taken; at the beginning of an epoch, what began it
   uint64_t proven_ = 0;     // of the same epoch: the ring was empty, and what comes is no older
   uint32_t published_ = 0;  // last position read
   uint32_t mask_ = 0;
   uint32_t capacity_ = 0;
   uint32_t max_record_ = 0;
-  uint32_t set_aside_count_ = 0;
-  uint32_t epoch_ = 0;         // of what stands at the cursor and behind it
-  uint32_t stream_epoch_ = 0;  // what the merge is in
-  uint64_t step_back_ = 0;
-  aside set_aside_[max_set_aside] = {};  // by rising position
   uint16_t cpu_ = 0;
   uint8_t lane_ = 0;
   bool damaged_ = false;
   bool position_is_of_this_pass_ = false;
   bool ahead_ = false;  // epoch_ > stream_epoch_
   bool overwrites_ = false;
+
+  // What a pass needs, or what is rare.
+  consumer_page<seam>* consumer_ = nullptr;
+  uint64_t released_ = 0;
+  uint32_t set_aside_count_ = 0;
+  uint32_t epoch_ = 0;         // of what stands at the cursor and behind it
+  uint32_t stream_epoch_ = 0;  // what the merge is in
+  uint64_t step_back_ = 0;
+  aside set_aside_[max_set_aside] = {};  // by rising position
   typename seam::memory copy_;
   tail_watch<seam> tail_;
 };

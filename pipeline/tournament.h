@@ -54,10 +54,13 @@ class tournament {
       const uint64_t kept_key = nodes_[node].key;
       const uint32_t kept_leaf = nodes_[node].leaf;
       const bool loses = (kept_key < key) | ((kept_key == key) & (kept_leaf < leaf));
-      nodes_[node].key = loses ? key : kept_key;
-      nodes_[node].leaf = loses ? leaf : kept_leaf;
-      key = loses ? kept_key : key;
-      leaf = loses ? kept_leaf : leaf;
+      // Changes places, or not. By masks: compilers make branches of conditions.
+      const uint64_t key_swap = (key ^ kept_key) & (0 - static_cast<uint64_t>(loses));
+      const uint32_t leaf_swap = (leaf ^ kept_leaf) & (0 - static_cast<uint32_t>(loses));
+      nodes_[node].key = kept_key ^ key_swap;
+      nodes_[node].leaf = kept_leaf ^ leaf_swap;
+      key ^= key_swap;
+      leaf ^= leaf_swap;
     }
     winner_ = {key, leaf};
   }
