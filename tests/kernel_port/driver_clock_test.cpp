@@ -235,9 +235,9 @@ struct utc_reader {
   uint64_t load() {
     const uint64_t base = ++base_;
     sim::load_image({.base = base});
-    for (;;) {
+    for (const auto limit = std::chrono::steady_clock::now() + patience; std::chrono::steady_clock::now() < limit;) {
       const decoded_event* event = stream_.next(patience);
-      if (event == nullptr) break;
+      if (event == nullptr) continue;  // an empty batch: what drain() asked for can come later than what it read
       anchors += std::holds_alternative<anchor_event>(event->body);
       const auto* load = std::get_if<image_load_event>(&event->body);
       if (load != nullptr && load->base == base) return stream_.clock().utc(event->time).value_or(0);

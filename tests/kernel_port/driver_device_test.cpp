@@ -35,17 +35,19 @@ TEST(driver_device, cancelling_and_closing_complete_what_waits) {
   loaded_machine on;
   client reader(on.machine);
   (void)reader.drain();
-  std::atomic<bool> waiting{false};
+  std::atomic<bool> ended{false};
   NTSTATUS status = STATUS_SUCCESS;
   std::thread blocked([&] {
     std::vector<uint8_t> buffer(protocol::min_read_bytes);
     uint64_t bytes = 0;
-    waiting = true;
     status = reader.file.read(buffer, bytes);
+    ended = true;
   });
-  while (!waiting) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  reader.file.cancel();
+  // Nobody can see from here that the read waits. Cancelling before it does cancels nothing.
+  eventually([&] {
+    reader.file.cancel();
+    return ended.load();
+  });
   blocked.join();
   EXPECT_EQ(status, STATUS_CANCELLED);
 }

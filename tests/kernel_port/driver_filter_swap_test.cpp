@@ -11,15 +11,19 @@ constexpr auto patience = std::chrono::seconds(120);
 class reading_client {
  public:
   explicit reading_client(sim::machine& machine) : client_(machine), thread_([this] { run(); }) {}
+  ~reading_client() { stop(); }
   std::vector<received>& finish() {
-    stop_ = true;
-    thread_.join();
+    stop();
     for (received& record : client_.drain()) records_.push_back(std::move(record));
     return records_;
   }
   client& control() { return client_; }
 
  private:
+  void stop() {
+    stop_ = true;
+    if (thread_.joinable()) thread_.join();
+  }
   void run() {
     while (!stop_.load()) (void)client_.read(records_, std::chrono::milliseconds(20));
   }

@@ -5,6 +5,8 @@
 namespace sluice::test {
 namespace {
 
+constexpr int64_t one_second = 10'000'000;  // ticks of the simulated counter
+
 constexpr uint64_t bit(uint16_t type) { return uint64_t{1} << type; }
 
 void load(uint32_t pid, std::u16string path) { sim::load_image({.pid = pid, .base = 1, .path = std::move(path)}); }
@@ -298,14 +300,15 @@ TEST(driver_filter, an_operation_that_is_filtered_costs_no_memory_that_stays) {
 TEST(driver_filter, a_rate_lets_a_burst_through_and_then_so_many_a_second) {
   loaded_machine on;
   client reader(on.machine);
+  on.machine.stop_counter();  // a second passes when the test says so
   set_filter(reader, {.type_rates = {{event_type_image_load, 0, {1, 5}, 0}}});
-  const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 100; ++i) load(700, u"\\a.dll");
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begin).count();
-  const size_t kept = of_type(reader.drain(), event_type_image_load).size();
-  EXPECT_GE(kept, 5u);
-  EXPECT_LE(kept, 5u + static_cast<size_t>(seconds) + 1);
-  EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::type_rate), 100 - kept);
+  EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::type_rate), 95u);
+  on.machine.move_counter(2 * one_second);
+  for (int i = 0; i < 100; ++i) load(700, u"\\a.dll");
+  EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::type_rate), 95u + 98);
+  on.machine.run_counter();
+  EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 7u);
   start(1000, 500);
   EXPECT_EQ(of_type(reader.drain(), event_type_process_create).size(), 1u) << "other types have no bucket";
 }
@@ -313,21 +316,16 @@ TEST(driver_filter, a_rate_lets_a_burst_through_and_then_so_many_a_second) {
 TEST(driver_filter, a_rate_per_process_gives_each_process_its_own_bucket) {
   loaded_machine on;
   client reader(on.machine);
+  on.machine.stop_counter();
   set_filter(reader, {.process_rate_types = bit(event_type_image_load), .process_rate = {1, 3}});
-  const auto begin = std::chrono::steady_clock::now();
   for (const uint32_t pid : {700u, 800u, 900u}) {
     on.starter.become(0, pid, pid + 4);
     for (int i = 0; i < 20; ++i) load(pid, u"\\a.dll");
   }
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - begin).count();
-  const auto records = reader.drain();
-  for (const uint32_t pid : {700u, 800u, 900u}) {
-    const auto of = pids_of(records, event_type_image_load);
-    const auto kept = std::count(of.begin(), of.end(), pid);
-    EXPECT_GE(kept, 3) << pid;
-    EXPECT_LE(kept, 3 + seconds + 1) << pid;
-  }
-  EXPECT_GE(filtered_because(reader, event_type_image_load, filter_reason::process_rate), 1u);
+  on.machine.run_counter();
+  const auto kept = pids_of(reader.drain(), event_type_image_load);
+  for (const uint32_t pid : {700u, 800u, 900u}) EXPECT_EQ(std::count(kept.begin(), kept.end(), pid), 3) << pid;
+  EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::process_rate), 3u * 17);
 }
 
 TEST(driver_filter, a_repeat_is_what_has_the_same_key_fields) {
@@ -376,10 +374,15 @@ TEST(driver_filter, a_repeat_is_what_has_the_same_key_fields) {
 TEST(driver_filter, a_repeat_after_the_window_is_kept) {
   loaded_machine on;
   client reader(on.machine);
-  set_filter(reader, {.repeat_types = bit(event_type_image_load), .repeat_window_ms = 1});
+  set_filter(reader, {.repeat_types = bit(event_type_image_load), .repeat_window_ms = 1000});
+  on.machine.stop_counter();
   load(700, u"\\a.dll");
-  std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  on.machine.move_counter(one_second - 1);
   load(700, u"\\a.dll");
+  EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::repeat), 1u);
+  on.machine.move_counter(1);
+  load(700, u"\\a.dll");
+  on.machine.run_counter();
   EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 2u);
 }
 
@@ -387,21 +390,15 @@ TEST(driver_filter, a_repeat_after_the_window_is_kept) {
 TEST(driver_filter, an_event_without_a_token_is_no_reason_to_suppress_the_next) {
   loaded_machine on;
   client reader(on.machine);
-  // A bucket gains a token in a second: an attempt that takes longer says nothing.
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    const uint64_t before = filtered_because(reader, event_type_image_load, filter_reason::repeat);
-    const auto begin = std::chrono::steady_clock::now();
-    set_filter(reader, {.repeat_types = bit(event_type_image_load), .repeat_window_ms = max_repeat_window_ms,
-                        .type_rates = {{event_type_image_load, 0, {1, 1}, 0}}});
-    load(700, u"\\a.dll");
-    load(700, u"\\b.dll");
-    load(700, u"\\b.dll");
-    if (std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(900)) continue;
-    EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::repeat), before);
-    EXPECT_GE(filtered_because(reader, event_type_image_load, filter_reason::type_rate), 2u);
-    return;
-  }
-  GTEST_SKIP() << "this machine is too slow to do three things in a second";
+  on.machine.stop_counter();  // no bucket gains a token
+  set_filter(reader, {.repeat_types = bit(event_type_image_load), .repeat_window_ms = max_repeat_window_ms,
+                      .type_rates = {{event_type_image_load, 0, {1, 1}, 0}}});
+  load(700, u"\\a.dll");
+  load(700, u"\\b.dll");
+  load(700, u"\\b.dll");
+  EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::repeat), 0u);
+  EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::type_rate), 2u);
+  on.machine.run_counter();
 }
 
 TEST(driver_filter, own_events_are_judged_by_type_repeat_and_rate) {
@@ -424,10 +421,12 @@ TEST(driver_filter, own_events_are_judged_by_type_repeat_and_rate) {
   kernel_record record;
   uint32_t cpu;
   EXPECT_EQ(events.reserve(first, 1, 8, record, cpu), reserve_status::filtered);
+  on.machine.stop_counter();
   set_filter(reader, {.type_rates = {{second, 0, {1, 2}, 0}}});
   uint32_t kept = 0;
   for (int i = 0; i < 20; ++i) kept += events.write(second, 1, payload, 12) == reserve_status::ok;
-  EXPECT_GE(kept, 2u);
+  EXPECT_EQ(kept, 2u);
+  on.machine.run_counter();
   const auto records = reader.drain();
   EXPECT_EQ(of_type(records, first).size(), 0u);
   EXPECT_EQ(of_type(records, second).size(), 3u + kept);

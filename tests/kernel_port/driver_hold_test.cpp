@@ -27,6 +27,7 @@ TEST(driver_hold, what_happened_before_the_first_client_waits_for_it_in_order) {
   for (uint64_t i = 0; i < 500; ++i) {
     on.starter.migrate(i % 2);
     sim::load_image({.base = i});
+    on.machine.move_counter(1);  // within one tick CPUs are ordered by number
   }
   client reader(on.machine);
   const std::vector<uint64_t> bases = bases_of(reader.drain());

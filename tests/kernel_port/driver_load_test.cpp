@@ -95,13 +95,14 @@ TEST(driver_load, it_loads_and_unloads_under_load) {
     ASSERT_EQ(on.status, STATUS_SUCCESS);
     std::vector<std::thread> producers;
     std::atomic<bool> stop{false};
+    std::atomic<uint32_t> raised[2] = {};
     for (uint32_t cpu = 0; cpu < 2; ++cpu) {
       producers.emplace_back([&, cpu] {
         sim::activity here(on.machine, cpu, 700, 704 + 4 * cpu);
-        while (!stop.load()) sim::load_image({.base = cpu});
+        for (; !stop.load(); ++raised[cpu]) sim::load_image({.base = cpu});
       });
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    eventually([&] { return raised[0].load() > 20 && raised[1].load() > 20; });
     EXPECT_EQ(on.machine.unload_driver("Sluice"), STATUS_SUCCESS);
     on.status = STATUS_UNSUCCESSFUL;  // unloaded already
     stop = true;

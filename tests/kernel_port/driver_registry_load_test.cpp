@@ -52,7 +52,7 @@ TEST(registry_producer, unloading_between_before_and_after_leaves_nothing) {
       const other_callback holds(below, [&](REG_NOTIFY_CLASS what, void*) {
         if (what == RegNtPreSetValueKey) {
           inside = true;
-          while (!may_go_on.load()) std::this_thread::sleep_for(std::chrono::microseconds(100));
+          eventually([&] { return may_go_on.load(); });
         }
         return STATUS_SUCCESS;
       });
@@ -60,7 +60,7 @@ TEST(registry_producer, unloading_between_before_and_after_leaves_nothing) {
         sim::activity here(on.machine, 1, 700, 704);
         EXPECT_EQ(sim::registry_set_value({.key = key, .value = u"v", .data = data}), STATUS_SUCCESS);
       });
-      while (!inside.load()) std::this_thread::sleep_for(std::chrono::microseconds(100));
+      eventually([&] { return inside.load(); });
       EXPECT_EQ(on.machine.unload_driver("Sluice"), STATUS_SUCCESS);
       EXPECT_EQ(on.machine.in_use().pool_blocks, 0u);
       may_go_on = true;
@@ -74,16 +74,15 @@ TEST(registry_producer, what_comes_while_it_starts_is_whole_or_no_event) {
   for (int round = 0; round < 20; ++round) {
     sim::machine machine(with());
     sim::activity starter(machine, 0, 4, 8);
-    std::atomic<bool> stop{false};
-    std::thread setter([&] {
+    std::jthread setter([&](const std::stop_token& stop) {
       sim::activity here(machine, 1, 700, 704);
-      while (!stop.load()) sim::registry_set_value({.key = key, .value = u"v", .data = some_data});
+      while (!stop.stop_requested()) sim::registry_set_value({.key = key, .value = u"v", .data = some_data});
     });
     ASSERT_EQ(machine.load_driver("Sluice", &test_driver_entry), STATUS_SUCCESS);
     {
       client reader(machine);
-      while (sum_of(reader.statistics(), event_type_registry_set_value).attempted < 5) std::this_thread::yield();
-      stop = true;
+      eventually([&] { return sum_of(reader.statistics(), event_type_registry_set_value).attempted >= 5; });
+      setter.request_stop();
       setter.join();
       for (const received& record : of_type(reader.drain(), event_type_registry_set_value)) {
         EXPECT_EQ(record.text(record.as<registry_value_payload>().key_path), key);
@@ -99,18 +98,19 @@ TEST(registry_producer, it_loads_and_unloads_under_load) {
     ASSERT_EQ(on.status, STATUS_SUCCESS);
     std::vector<std::thread> threads;
     std::atomic<bool> stop{false};
+    std::atomic<uint32_t> rounds[2] = {};
     for (uint32_t cpu = 0; cpu < 2; ++cpu) {
       threads.emplace_back([&, cpu] {
         sim::activity here(on.machine, cpu, 700, 704 + 4 * cpu);
         const std::vector<uint8_t> data(cpu == 0 ? 10 : 3000);
-        while (!stop.load()) {
+        for (; !stop.load(); ++rounds[cpu]) {
           sim::registry_create_key({.key = u"Acme", .root = software});
           sim::registry_set_value({.key = key, .value = u"v", .data = data});
           sim::registry_delete_key({.key = key});
         }
       });
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    eventually([&] { return rounds[0].load() > 5 && rounds[1].load() > 5; });
     EXPECT_EQ(on.machine.unload_driver("Sluice"), STATUS_SUCCESS);
     on.status = STATUS_UNSUCCESSFUL;
     stop = true;

@@ -258,7 +258,7 @@ TEST(registry_producer, more_operations_at_once_than_slots_go_through_pool) {
   const other_callback holds(below, [&](REG_NOTIFY_CLASS what, void*) {
     if (what == RegNtPreSetValueKey) {
       ++inside;
-      while (inside.load() < threads) std::this_thread::sleep_for(std::chrono::microseconds(100));
+      eventually([&] { return inside.load() >= threads; });
     }
     return STATUS_SUCCESS;
   });

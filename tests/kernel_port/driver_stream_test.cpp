@@ -143,10 +143,15 @@ TEST(driver_stream, a_reservation_that_never_ends_does_not_blind_its_cpu) {
   auto stuck = std::make_unique<reservation>();
   ASSERT_TRUE(events.reserve_event(event_type_process_exit, sizeof(process_exit_payload), *stuck));
 
+  // Reads until the others are done and the one that is stuck was reported, which may be later.
   std::atomic<bool> done{false};
+  std::atomic<bool> reported{false};
   std::vector<received> records;
   std::thread consumer([&] {
-    while (!done) (void)reader.read(records, std::chrono::milliseconds(50));
+    while (!done || !reported) {
+      (void)reader.read(records, std::chrono::milliseconds(50));
+      if (!reported) reported = !of_type(records, record_type_overdue).empty();
+    }
   });
   uint32_t created = 0;
   std::thread others([&] {  // the stuck thread holds no CPU: others run on the same one
@@ -161,7 +166,7 @@ TEST(driver_stream, a_reservation_that_never_ends_does_not_blind_its_cpu) {
     }
   });
   others.join();
-  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  eventually([&] { return reported.load(); });
   done = true;
   consumer.join();
   for (received& record : reader.drain()) records.push_back(std::move(record));
@@ -197,7 +202,7 @@ TEST(driver_stream, a_reservation_that_never_ends_does_not_blind_its_cpu) {
 
 // M3: a preempted producer holds back only what is newer than its own record; its commit lets everything go.
 TEST(driver_stream, an_open_record_holds_back_only_what_is_newer) {
-  loaded_machine on;
+  loaded_machine on({.service_parameters = {{u"Sluice", u"OverdueMilliseconds", 0}}});  // for as long as it is open
   client reader(on.machine);
   sim::load_image({.base = 1});
   auto open = std::make_unique<reservation>();

@@ -14,6 +14,7 @@
 #include "kernel_port/driver/sensor.h"
 #include "kernel_port/sim/machine.h"
 #include "pipeline/batch.h"
+#include "tests/eventually.h"
 
 namespace sluice::test {
 
@@ -79,7 +80,7 @@ class client {
 
   explicit client(sim::machine& machine) { EXPECT_EQ(file.open(machine, u"Sluice", pid), STATUS_SUCCESS); }
 
-  NTSTATUS read(std::vector<received>& records, std::chrono::nanoseconds timeout = std::chrono::seconds(20)) {
+  NTSTATUS read(std::vector<received>& records, std::chrono::nanoseconds timeout = std::chrono::seconds(60)) {
     std::vector<uint8_t> buffer(protocol::min_read_bytes);
     uint64_t bytes = 0;
     const NTSTATUS status = file.read(buffer, bytes, timeout);

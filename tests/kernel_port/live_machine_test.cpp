@@ -159,7 +159,7 @@ TEST_F(live_machine, a_pid_that_the_machine_has_already_is_refused_and_counted) 
 
 TEST_F(live_machine, a_real_program_comes_through_to_the_notify_routines) {
   live_options options;
-  options.correlation.fork_window = 10'000'000'000;
+  options.correlation.fork_window = 60'000'000'000;
   live_source source(options, machine_);
   try {
     source.start();

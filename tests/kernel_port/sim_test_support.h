@@ -11,6 +11,7 @@
 
 #include "kernel_port/nt/nt.h"
 #include "kernel_port/sim/machine.h"
+#include "tests/eventually.h"
 
 namespace sluice::sim {
 
@@ -44,11 +45,7 @@ Function* system_routine(const char16_t* name) {
 
 inline HANDLE id(uint32_t value) { return reinterpret_cast<HANDLE>(static_cast<uintptr_t>(value)); }
 
-// Until it holds; a test that waits for ever is killed by its timeout.
-template <class Condition>
-void eventually(Condition&& condition) {
-  while (!condition()) std::this_thread::sleep_for(std::chrono::microseconds(100));
-}
+using test::eventually;
 
 inline LARGE_INTEGER milliseconds(int64_t count) {
   LARGE_INTEGER time;

@@ -166,7 +166,7 @@ TYPED_TEST(snapshot_test, readers_see_one_whole_snapshot_while_it_is_replaced_al
   }
   {
     typename TypeParam::thread_scope here(this->form_, 3);
-    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(200);
     uint64_t replacements = 0;
     for (; (replacements < 300 || visits.load() < 3000) && std::chrono::steady_clock::now() < limit; ++replacements) {
       auto next = std::make_unique<pair_of_numbers>();
