@@ -157,7 +157,7 @@ class merging_consumer final : public consumer {
     }
     if (!final_waits(timed)) return;
     // Whoever closed it may have been preempted before it looked at the announcement: that is no lost wake-up, yet.
-    for (uint32_t patience = 0; patience < 200; ++patience) {
+    for (uint32_t patience = 0; patience < 1200; ++patience) {
       if (wait_for_signal(ticks_per_second / 20)) return;
     }
     report_lost_wake(timed);
@@ -186,7 +186,7 @@ class merging_consumer final : public consumer {
   }
 
   [[noreturn]] void report_lost_wake(bool timed) {
-    broken("W1", no_cpu, "the consumer sleeps (announcement: {}), a record that is final waits, and nobody has signaled for 10 s",
+    broken("W1", no_cpu, "the consumer sleeps (announcement: {}), a record that is final waits, and nobody has signaled for 60 s",
            timed ? "threshold" : "any close");
   }
 

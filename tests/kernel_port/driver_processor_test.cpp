@@ -158,11 +158,12 @@ TEST(driver_processors, cpus_come_under_load) {
     read_some();
   }
   ASSERT_FALSE(failed.load());
-  driver_statistics told = source.statistics();
-  while (!stream.account().drained(told)) {
+  driver_statistics told;
+  eventually([&] {
     read_some();
     told = source.statistics();
-  }
+    return stream.account().drained(told);
+  });
   raised_callbacks raised;
   raised.by_type[event_type_image_load] = sim::raised().image_load - raised_before.image_load;
   raised.always_on = uint64_t{1} << event_type_image_load;

@@ -91,6 +91,27 @@ struct port_driver {
   }
 };
 
+// A thread of the machine that sends. However the test ends: closing the port lets the thread go.
+class sending_thread {
+ public:
+  template <class function>
+  sending_thread(machine& system, filter_port& port, function send)
+      : port_(port), thread_([&system, send] {
+          const activity here(system, 1, 4, 40);
+          send();
+        }) {}
+  ~sending_thread() {
+    if (!thread_.joinable()) return;
+    port_.close();
+    thread_.join();
+  }
+  void join() { thread_.join(); }
+
+ private:
+  filter_port& port_;
+  std::thread thread_;
+};
+
 struct filter_port_fixture : testing::Test {
   static constexpr uint32_t pid = 700;
   static constexpr std::chrono::seconds long_enough{60};

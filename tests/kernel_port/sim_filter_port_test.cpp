@@ -170,8 +170,7 @@ TEST_F(filter_port_test, a_message_waits_for_its_getter_and_the_sender_with_it) 
   filter_port port;
   ASSERT_EQ(connect(port), STATUS_SUCCESS);
   std::atomic<bool> returned{false};
-  std::thread sender([&] {
-    activity thread(system, 1, 4, 40);
+  sending_thread sender(system, port, [&] {
     EXPECT_EQ(port_driver::send("hello"), STATUS_SUCCESS);
     returned = true;
   });
@@ -269,8 +268,7 @@ TEST_F(filter_port_test, a_reply_finds_its_message_by_id) {
   filter_port port;
   ASSERT_EQ(connect(port), STATUS_SUCCESS);
   std::string answer;
-  std::thread sender([&] {
-    activity thread(system, 1, 4, 40);
+  sending_thread sender(system, port, [&] {
     EXPECT_EQ(ask("2+2", answer, 8), STATUS_SUCCESS);
   });
   std::vector<uint8_t> buffer(64);
@@ -290,8 +288,7 @@ TEST_F(filter_port_test, a_reply_longer_than_wanted_is_cut_and_said_to_be) {
   filter_port port;
   ASSERT_EQ(connect(port), STATUS_SUCCESS);
   std::string answer;
-  std::thread sender([&] {
-    activity thread(system, 1, 4, 40);
+  sending_thread sender(system, port, [&] {
     EXPECT_EQ(ask("?", answer, 3), STATUS_BUFFER_OVERFLOW);
   });
   std::vector<uint8_t> buffer(64);
@@ -321,8 +318,7 @@ TEST_F(filter_port_test, closing_lets_go_who_sends_and_who_gets) {
   filter_port port;
   ASSERT_EQ(connect(port), STATUS_SUCCESS);
   std::atomic<bool> sending{false};
-  std::thread sender([&] {
-    activity thread(system, 1, 4, 40);
+  sending_thread sender(system, port, [&] {
     sending = true;
     EXPECT_EQ(port_driver::send("never taken"), STATUS_PORT_DISCONNECTED);
   });
@@ -344,8 +340,7 @@ TEST_F(filter_port_test, closing_lets_go_who_sends_and_who_gets) {
 TEST_F(filter_port_test, a_sender_that_waits_for_a_reply_is_let_go_too) {
   filter_port port;
   ASSERT_EQ(connect(port), STATUS_SUCCESS);
-  std::thread sender([&] {
-    activity thread(system, 1, 4, 40);
+  sending_thread sender(system, port, [&] {
     std::string answer;
     EXPECT_EQ(ask("?", answer, 8), STATUS_PORT_DISCONNECTED);
   });
@@ -467,8 +462,7 @@ TEST_F(filter_port_test, sends_gets_timeouts_and_cancels_may_race_and_nothing_is
   constexpr uint32_t rounds = 2000;
   std::atomic<uint32_t> sent{0};
   std::atomic<bool> done{false};
-  std::thread sender([&] {
-    activity thread(system, 1, 4, 40);
+  sending_thread sender(system, port, [&] {
     LARGE_INTEGER timeout;
     for (uint32_t i = 0; i < rounds; ++i) {
       timeout.QuadPart = -static_cast<int64_t>(i % 7 * 100);

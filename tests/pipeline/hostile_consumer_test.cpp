@@ -271,11 +271,10 @@ TEST(hostile_consumer, r5_a_claim_that_changes_during_the_walk_does_no_harm) {
       }
       boundaries.push_back(cpu.main.published());
     }
-    std::atomic<bool> stop{false};
     std::atomic<bool> started{false};
-    std::thread client([&, seed = random()] {
+    std::jthread client([&, seed = random()](const std::stop_token& stop) {
       std::mt19937 pick(static_cast<uint32_t>(seed));
-      while (!stop.load(std::memory_order_relaxed)) {
+      while (!stop.stop_requested()) {
         cpu.main.claim(boundaries[pick() % 100]);
         cpu.main.claim(boundaries[pick() % 100] + (pick() % 200 == 0 ? 4 : 0));
         started.store(true, std::memory_order_relaxed);
@@ -289,7 +288,7 @@ TEST(hostile_consumer, r5_a_claim_that_changes_during_the_walk_does_no_harm) {
       ASSERT_LE(where.reclaimed[0], boundaries[100]) << "never past the open record";
       ASSERT_LE(where.written[0] - where.reclaimed[0], small_main.capacity);
     }
-    stop = true;
+    client.request_stop();
     client.join();
     violations += cpu.rings.violations();
     ASSERT_EQ(state_of(cpu.main.header_at(boundaries[100]).state_and_length), record_state::stamped);
