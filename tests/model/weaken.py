@@ -26,7 +26,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import faults
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-GROUPS = ["ring", "loss", "merge", "wake", "overwrite"]
+GROUPS = ["ring", "loss", "merge", "wake", "overwrite", "ring_copy"]
 ALL_GROUPS = ["machine", *GROUPS]
 COMPILER = os.environ.get("CXX", "g++")
 FLAGS = ["-std=c++20", "-O1", "-w"]
