@@ -101,6 +101,17 @@ filter_answer device_source::set_filter(std::span<const uint8_t> message) {
   return answer;
 }
 
+size_t device_source::copy_ring(const protocol::ring_copy_request& request, std::span<uint8_t> answer) {
+  uint8_t in[sizeof request];
+  std::memcpy(in, &request, sizeof request);
+  uint64_t bytes = 0;
+  const NTSTATUS status = file_.control(protocol::code_copy_ring, in, answer, bytes);
+  if (status == STATUS_NOT_FOUND) return 0;
+  if (!NT_SUCCESS(status)) fail("copying a ring", status);
+  if (bytes > answer.size()) throw source_error(fmt::format("copying a ring: {} bytes into a buffer of {}", bytes, answer.size()));
+  return static_cast<size_t>(bytes);
+}
+
 void device_source::flush() { (void)control("flushing", protocol::code_flush, {}, {}); }
 void device_source::cancel() { file_.cancel(); }
 void device_source::close() { file_.close(); }

@@ -22,6 +22,7 @@ class device_source : public event_source {
   std::vector<uint8_t> types() override;
   void set_types(uint64_t types) override;
   filter_answer set_filter(std::span<const uint8_t> message) override;
+  size_t copy_ring(const protocol::ring_copy_request& request, std::span<uint8_t> answer) override;
   void flush() override;
   void cancel() override;
   uint64_t now() override;

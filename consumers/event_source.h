@@ -50,6 +50,9 @@ class event_source {
   // A filter (producers/filter_message.h), in force for every event that begins after the answer. Throws source_error where
   // no driver is behind the source, and where the driver knows no filters.
   virtual filter_answer set_filter(std::span<const uint8_t> message);
+  // One piece of a copy of a ring (protocol::code_copy_ring) into `answer`; returns its bytes, 0 if that CPU does not run yet. Any
+  // thread. Throws source_error, also where no driver is behind the source.
+  virtual size_t copy_ring(const protocol::ring_copy_request& request, std::span<uint8_t> answer);
   // The pending read, or the next, ends with what is final now, even if that is nothing.
   virtual void flush() = 0;
   // Ends a pending read; it returns `cancelled` or what it had.
@@ -60,6 +63,10 @@ class event_source {
 
 inline filter_answer event_source::set_filter(std::span<const uint8_t>) {
   throw source_error("a filter is the driver's work, and there is no driver behind this source");
+}
+
+inline size_t event_source::copy_ring(const protocol::ring_copy_request&, std::span<uint8_t>) {
+  throw source_error("a snapshot is of a driver's rings, and there is no driver behind this source");
 }
 
 }  // namespace sluice

@@ -57,61 +57,59 @@ class ring_copier {
   // its tail. As many records as fit `room` bytes, which hold the longest record. Where bytes go is asked with
   // place(offset): memory for the record that begins `offset` bytes behind the beginning of the copy.
   template <class placement>
-  [[nodiscard]] piece copy(uint64_t kept, uint32_t room, placement&& place) {
-    piece result;
+  void copy(uint64_t kept, uint32_t room, placement&& place, piece& result) {
+    result.skipped = 0;
     if (overwrites_) {
-      if (!look_at_tail(result.passed)) return overtaken(result, kept);
+      if (!look_at_tail(result.passed)) return give_up(result, kept);
       kept = result.passed.tail;
     }
-    return copy_on(kept, end_behind(kept), room, place, result);
+    copy_on(kept, end_behind(kept), room, place, result);
   }
 
   // The next piece, from the end of the one before to its `until`. If it does not begin there, what is missing was overwritten:
   // the piece is a first one then, and what was copied before it is no longer a part of the ring.
   template <class placement>
-  [[nodiscard]] piece copy_more(uint64_t from, uint64_t until, uint32_t room, placement&& place) {
-    piece result;
-    return copy_on(from, until, room, place, result);
+  void copy_more(uint64_t from, uint64_t until, uint32_t room, placement&& place, piece& result) {
+    result.skipped = 0;
+    copy_on(from, until, room, place, result);
   }
 
+ private:
   // Up to where records are published now. Behind the look at the tail, so it is no older.
   uint64_t end_behind(uint64_t position) const {
     // SYNC POINT observe_published <- publish
     return position + static_cast<uint32_t>(producer_->published.load(order::observe_published) - static_cast<uint32_t>(position));
   }
 
- private:
   template <class placement>
-  piece copy_on(uint64_t from, uint64_t until, uint32_t room, placement& place, piece& result) {
+  void copy_on(uint64_t from, uint64_t until, uint32_t room, placement& place, piece& result) {
     for (uint32_t attempt = 0; attempt < max_attempts; ++attempt) {
+      result.status = ring_copy_status::ok;
       result.begin = from;
       result.until = until;
       result.end = copy_records(from, until, room, place, result.status);
-      if (!overwrites_) return result;
+      if (!overwrites_) return;
       seam::fence(order::fence_copy);  // SYNC POINT fence_copy <- fence_tail
       if (!look_at_tail(result.passed)) break;
       const uint64_t tail = result.passed.tail;
-      if (tail <= from && (result.end != from || from == until || result.status == ring_copy_status::damaged)) return result;
+      if (tail <= from && (result.end != from || from == until || result.status == ring_copy_status::damaged)) return;
       if (tail > from && tail < result.end) {
         result.begin = tail;
         result.skipped = static_cast<uint32_t>(tail - from);
-        return result;
+        return;
       }
       // Nothing is left of it: again, from where the ring begins by now.
-      result.status = ring_copy_status::ok;
       if (tail > from) {
         from = tail;
         until = end_behind(from);
       }
     }
-    return overtaken(result, from);
+    give_up(result, from);
   }
 
-  static piece overtaken(piece& result, uint64_t from) {
+  static void give_up(piece& result, uint64_t from) {
     result.begin = result.end = result.until = from;
-    result.skipped = 0;
     result.status = ring_copy_status::overtaken;
-    return result;
   }
 
   [[nodiscard]] bool look_at_tail(tail_summary<seam>& summary) {

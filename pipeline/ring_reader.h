@@ -201,6 +201,8 @@ class ring_reader {
   uint16_t cpu() const { return cpu_; }
   uint8_t lane() const { return lane_; }
   uint64_t cursor() const { return cursor_; }
+  // Up to here room was given back.
+  uint64_t released() const { return released_; }
   bool damaged() const { return damaged_; }
   // Events that LOSS records of this reader's told of as overwritten.
   uint64_t missed_events() const { return tail_.announced_events(); }

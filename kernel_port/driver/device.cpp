@@ -83,6 +83,10 @@ NTSTATUS NTAPI sensor::on_control(PDEVICE_OBJECT device, PIRP irp) {
     of(device).worker_.query_statistics(irp);
     return STATUS_PENDING;
   }
+  if (request.IoControlCode == protocol::code_copy_ring) {
+    of(device).worker_.copy_ring(irp);
+    return STATUS_PENDING;
+  }
   ULONG_PTR written = 0;
   const NTSTATUS status = of(device).control(request.IoControlCode, irp, irp->AssociatedIrp.SystemBuffer,
                                              request.InputBufferLength, request.OutputBufferLength, written);

@@ -7,6 +7,7 @@
 
 #include "pipeline/account.h"
 #include "pipeline/record.h"
+#include "pipeline/region.h"
 #include "producers/filter_message.h"
 
 namespace sluice::protocol {
@@ -35,6 +36,8 @@ inline constexpr uint32_t code_flush = control_code(0x904, access_read);        
 inline constexpr uint32_t code_set_filter = control_code(0x905, access_write);    // in: a filter message; out: filter_answer
 inline constexpr uint32_t code_clear_filter = control_code(0x906, access_write);  // out: filter_answer
 inline constexpr uint32_t code_filter = control_code(0x907, access_read);         // out: filter_state, then the message; too short a buffer: filter_state alone and STATUS_BUFFER_OVERFLOW
+
+inline constexpr uint32_t code_copy_ring = control_code(0x910, access_read);  // in: ring_copy_request; out: ring_copy, records
 
 // Which registration the kernel gave, per callback.
 enum class registration : uint8_t { none = 0, plain = 1, ex = 2, ex2 = 3 };
@@ -97,5 +100,41 @@ struct set_types {
   uint64_t types;  // bit n: produce type n; a bit that the capabilities lack is refused
 };
 static_assert(sizeof(set_types) == 16);
+
+// A copy of what a ring holds, while everything goes on (pipeline/ring_copy.h). A piece has at most max_ring_copy_bytes of records;
+// the rest comes with `next`. A piece that does not begin where the one before ended is a first one: what lies between was
+// overwritten, or given back, and what was copied before it is no longer part of the ring.
+inline constexpr uint32_t max_ring_copy_bytes = 1 << 20;
+
+struct ring_copy_request {
+  uint32_t version;
+  uint16_t cpu;
+  uint8_t lane;
+  uint8_t next;  // 0: a first piece; 1: what follows the last piece that this handle was given
+};
+static_assert(sizeof(ring_copy_request) == 8);
+
+struct ring_copy {
+  uint32_t version;
+  uint32_t header_bytes;  // of this, and where the first record stands
+  uint32_t record_bytes;  // whole records, one behind another as in the ring
+  uint8_t overtaken;      // 1: overwritten faster than it could be copied; there are no records
+  uint8_t damaged;        // 1: the ring contradicts itself behind `end`
+  uint8_t loss_is_known;  // 0: the figures of losses were being written
+  uint8_t reserved;
+  uint64_t begin;      // of the first record
+  uint64_t end;        // behind the last one
+  uint64_t until;      // what was published when the copy began
+  uint64_t consumed;   // what lies before was given back by the worker
+  region_header region;
+  uint64_t loss_first_time;  // what this CPU has dropped: loss_figures of the region
+  uint64_t loss_last_time;
+  uint64_t loss_bytes;
+  uint64_t loss_events;
+  uint64_t committed[max_record_types];  // of a first piece in overwrite mode: committed records before `begin`, by type
+  uint32_t dropped[max_record_types];
+};
+static_assert(sizeof(ring_copy) == 48 + sizeof(region_header) + 32 + 12 * max_record_types);
+static_assert(sizeof(ring_copy) % record_alignment == 0);
 
 }  // namespace sluice::protocol

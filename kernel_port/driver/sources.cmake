@@ -18,6 +18,7 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/device.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/options.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/request_queue.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/ring_copies.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/sensor.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/statistics.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/time_watch.cpp

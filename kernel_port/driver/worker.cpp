@@ -17,13 +17,14 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
   KeInitializeSpinLock(&clock_lock_);
   reads_.start();
   statistics_.start();
+  copies_.start();
   requests_started_ = true;
   channel_->set_signal(&attention_);
 
   const uint32_t rings = from.cpu_count() * lanes_per_cpu;
   if (!readers_.allocate(functions, rings) || !heads_.allocate(functions, rings) ||
       !nodes_.allocate(functions, tournament_nodes(rings)) || !announced_.allocate(functions, from.cpu_count()) ||
-      !snapshot_.allocate(functions, 1)) {
+      !snapshot_.allocate(functions, 1) || !copying_.allocate(functions, 1)) {
     return STATUS_INSUFFICIENT_RESOURCES;
   }
   if (channel_->options().mode == ring_mode::overwrite) {
@@ -74,6 +75,11 @@ void worker::query_statistics(PIRP irp) {
   KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
 }
 
+void worker::copy_ring(PIRP irp) {
+  copies_.insert(irp);
+  KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
+}
+
 void worker::flush() {
   InterlockedExchange(&flush_requested_, 1);
   KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
@@ -82,6 +88,7 @@ void worker::flush() {
 void worker::cancel(PFILE_OBJECT file) {
   reads_.cancel(file);
   statistics_.cancel(file);
+  copies_.cancel(file);
 }
 
 anchor_payload worker::read_clocks(uint64_t offset) const {
@@ -114,7 +121,8 @@ void worker::loop() {
   while (InterlockedCompareExchange(&stopping_, 0, 0) == 0) {
     const pass_result result = pass();
     keep_anchored();
-    if (complete_batch()) continue;
+    const bool copied = serve_ring_copy();  // one piece between two batches: neither waits long for the other
+    if (complete_batch() || copied) continue;
     if (serve_statistics() || serve_flush(result)) continue;
     if (result.end == pass_end::sink_full) {
       // A record is ready and nobody reads. Producers need not signal: only a request can change that.

@@ -12,6 +12,7 @@
 #include "kernel_port/driver/time_watch.h"
 #include "pipeline/batch_writer.h"
 #include "pipeline/merge.h"
+#include "pipeline/ring_copy.h"
 
 namespace sluice {
 
@@ -30,6 +31,7 @@ class worker {
   // The caller returns STATUS_PENDING. Up to DISPATCH_LEVEL.
   void read(PIRP irp);
   void query_statistics(PIRP irp);
+  void copy_ring(PIRP irp);
   // Completes a read, the pending one or the next, with what is final now; with an empty batch if that is nothing.
   void flush();
   // Completes everything that waits for this handle.
@@ -88,6 +90,11 @@ class worker {
   void add_what_lies_in_the_rings();
   static VOID NTAPI snapshot_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
 
+  bool serve_ring_copy();
+  NTSTATUS copy_piece(const protocol::ring_copy_request& request, PFILE_OBJECT file, uint8_t* buffer, uint32_t size,
+                      uint32_t& written);
+  static void add_losses(const region_view<native_seam>& region, protocol::ring_copy& answer);
+
   channel* channel_ = nullptr;
   const kernel_functions* functions_ = nullptr;
   merge<native_seam, kernel_clock, slack_order> merge_;
@@ -113,6 +120,7 @@ class worker {
   LONG flush_requested_ = 0;
   request_queue reads_;
   request_queue statistics_;
+  request_queue copies_;
   bool requests_started_ = false;
 
   PIRP batch_irp_ = nullptr;
@@ -134,6 +142,21 @@ class worker {
     filter_row filtered[max_record_types];
   };
   nonpaged_array<cpu_snapshot> snapshot_;
+
+  // Where the last piece of a ring's copy ended, and for whom: no client names a position (R5).
+  struct copy_place {
+    PFILE_OBJECT file;
+    uint32_t ring;
+    uint64_t end;
+    uint64_t until;
+  };
+  copy_place copied_{};
+  // Too large for a kernel's stack.
+  struct copy_in_work {
+    ring_copier<native_seam>::piece piece;
+    protocol::ring_copy answer;
+  };
+  nonpaged_array<copy_in_work> copying_;
 };
 
 }  // namespace sluice

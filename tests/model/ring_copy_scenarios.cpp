@@ -41,6 +41,7 @@ struct copied_ring {
   void write() { RL_ASSERT(write_record(writer, ++written, stride - record_header_size) == reserve_status::ok); }
 
   using copier = ring_copier<model_seam>;
+  copier::piece piece;
   auto places() {
     return [this](uint32_t offset) {
       RL_ASSERT(offset % stride == 0 && offset / stride < most);
@@ -48,13 +49,13 @@ struct copied_ring {
     };
   }
   // C1: whole records, each with its own number.
-  void check_piece(const copier::piece& piece) {
-    RL_ASSERT(piece.status != ring_copy_status::damaged);
-    RL_ASSERT(piece.status == ring_copy_status::ok || piece.begin == piece.end);
-    if (piece.status == ring_copy_status::overtaken) return;
-    RL_ASSERT((piece.begin - start) % stride == 0 && (piece.end - start) % stride == 0 && piece.begin <= piece.end);
-    for (uint64_t at = piece.begin; at != piece.end; at += stride) {
-      model_seam::memory record(copied[(at - piece.begin + piece.skipped) / stride]);
+  void check_piece(const copier::piece& what) {
+    RL_ASSERT(what.status != ring_copy_status::damaged);
+    RL_ASSERT(what.status == ring_copy_status::ok || what.begin == what.end);
+    if (what.status == ring_copy_status::overtaken) return;
+    RL_ASSERT((what.begin - start) % stride == 0 && (what.end - start) % stride == 0 && what.begin <= what.end);
+    for (uint64_t at = what.begin; at != what.end; at += stride) {
+      model_seam::memory record(copied[(at - what.begin + what.skipped) / stride]);
       const uint32_t number = static_cast<uint32_t>((at - start) / stride) + 1;
       const uint32_t word = record.load(0);
       RL_ASSERT(length_of(word) == stride && (record.load(4) & 0xffff) == ordinary_type);
@@ -69,11 +70,11 @@ struct copied_ring {
     }
   }
   // C2: what the figures of a first piece count is what stood before it.
-  void check_first(const copier::piece& piece) {
-    check_piece(piece);
-    if (piece.status != ring_copy_status::ok) return;
-    RL_ASSERT(piece.passed.tail == piece.begin);
-    RL_ASSERT(piece.passed.committed[ordinary_type] == (piece.begin - start) / stride);
+  void check_first(const copier::piece& what) {
+    check_piece(what);
+    if (what.status != ring_copy_status::ok) return;
+    RL_ASSERT(what.passed.tail == what.begin);
+    RL_ASSERT(what.passed.committed[ordinary_type] == (what.begin - start) / stride);
   }
 };
 
@@ -92,7 +93,8 @@ struct overwritten_while_copied : scenario, two_records {
       write();
     } else {
       copier by(region);
-      check_first(by.copy(0, most * stride, places()));
+      by.copy(0, most * stride, places(), piece);
+      check_first(piece);
     }
   }
   void check() override {}
@@ -112,14 +114,15 @@ struct overwritten_between_pieces : scenario, two_records {
       write();
     } else {
       copier by(region);
-      const copier::piece first = by.copy(0, stride, places());
-      check_first(first);
-      if (first.status != ring_copy_status::ok || first.end == first.until) return;
-      const copier::piece second = by.copy_more(first.end, first.until, stride, places());
-      if (second.begin == first.end) {
-        check_piece(second);
+      by.copy(0, stride, places(), piece);
+      check_first(piece);
+      if (piece.status != ring_copy_status::ok || piece.end == piece.until) return;
+      const uint64_t expected = piece.end;
+      by.copy_more(piece.end, piece.until, stride, places(), piece);
+      if (piece.begin == expected) {
+        check_piece(piece);
       } else {
-        check_first(second);
+        check_first(piece);
       }
     }
   }
@@ -141,7 +144,8 @@ struct payload_over_a_header : scenario, copied_ring<ring_mode::overwrite, 24, 0
     } else {
       copier by(region);
       // Where the walk is led astray, the copy is too.
-      check_first(by.copy(0, most * stride, [this](uint32_t at) { return model_seam::memory(copied[at / stride % most]); }));
+      by.copy(0, most * stride, [this](uint32_t at) { return model_seam::memory(copied[at / stride % most]); }, piece);
+      check_first(piece);
     }
   }
   void check() override {}
@@ -158,7 +162,8 @@ struct written_while_copied : scenario, discarding {
       write();
     } else {
       copier by(region);
-      check_piece(by.copy(start, most * stride, places()));
+      by.copy(start, most * stride, places(), piece);
+      check_piece(piece);
     }
   }
   void check() override {}
@@ -181,7 +186,8 @@ struct closed_while_copied : scenario, discarding {
       open.close(record_state::committed);
     } else {
       copier by(region);
-      check_piece(by.copy(start, most * stride, places()));
+      by.copy(start, most * stride, places(), piece);
+      check_piece(piece);
     }
   }
   void check() override {}
