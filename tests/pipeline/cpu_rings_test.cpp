@@ -6,27 +6,14 @@
 #include <random>
 #include <thread>
 
-#include "tests/pipeline/support.h"
+#include "tests/pipeline/one_cpu_case.h"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-struct cpu_rings_case : testing::Test {
-  manual_time time;
-  test_cpu cpu{manual_clock{&time}};
-  reader from;
-
-  void SetUp() override { from.attach(cpu.main.view); }
-  received next() {
-    const ring_head head = from.look();
-    EXPECT_EQ(head.state, head_state::committed);
-    const received got = receive(from.view(head));
-    from.take(head);
-    return got;
-  }
-};
+using cpu_rings_case = one_cpu_case;
 
 }  // namespace
 

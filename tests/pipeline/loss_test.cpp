@@ -6,26 +6,15 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/pipeline/support.h"
+#include "tests/pipeline/one_cpu_case.h"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-struct loss_case : testing::Test {
-  manual_time time{100, 1, {}};
-  test_cpu cpu{manual_clock{&time}};
-  reader from;
-
-  void SetUp() override { from.attach(cpu.main.view); }
-  received next() {
-    const ring_head head = from.look();
-    EXPECT_EQ(head.state, head_state::committed);
-    const received got = receive(from.view(head));
-    from.take(head);
-    return got;
-  }
+struct loss_case : one_cpu_case {
+  loss_case() : one_cpu_case({100, 1, {}}) {}
   void fill() {
     while (cpu.write(1, 48) == reserve_status::ok) {
     }

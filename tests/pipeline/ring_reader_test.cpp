@@ -3,19 +3,15 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/pipeline/support.h"
+#include "tests/pipeline/one_cpu_case.h"
 
 using namespace sluice;
 using namespace sluice::test;
 
 namespace {
 
-struct reader_case : testing::Test {
-  manual_time time{10, 1, {}};
-  test_cpu cpu{manual_clock{&time}};
-  reader from;
-
-  void SetUp() override { from.attach(cpu.main.view); }
+struct reader_case : one_cpu_case {
+  reader_case() : one_cpu_case({10, 1, {}}) {}
   record_header& header(uint32_t position) {
     return *reinterpret_cast<record_header*>(cpu.main.view.data.bytes(position & (small_main.capacity - 1)));
   }
