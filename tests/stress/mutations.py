@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Breaks Sluice in one place at a time and shows which breaks the stress finds, and how fast.
 
-usage: mutations.py [--only NAME,...] [--build DIR] [--tsan]
+usage: mutations.py [--only NAME,...] [--build DIR] [--tsan] [--check]
 
 Works on a copy of the tree; the tree itself is not touched. A break that no longer applies to the code is an error: it
 has to be adapted. Prints a table in Markdown. docs/stress.md quotes the last one.
@@ -150,18 +150,18 @@ MUTATIONS = [
     const uint64_t bound = order_.take_bound(clock_);
 """),
              (MERGE, """      heads_[i] = readers_[i].look();
-      tree_.set(i, key_of(heads_[i]));""", """      tree_.set(i, key_of(heads_[i]));""")),
+      tree_.set(i, key_of(i));""", """      tree_.set(i, key_of(i));""")),
     mutation("a reserved head's bound is T",
-             (MERGE, "return head.state == head_state::empty ? idle_key_ : head.time; }",
-              "return head.state == head_state::empty || head.state == head_state::reserved ? idle_key_ : head.time; }")),
+             (MERGE, "return head.state == head_state::empty ? idle_key_ : head.time;\n",
+              "return head.state == head_state::empty || head.state == head_state::reserved ? idle_key_ : head.time;\n")),
     mutation("a stamped head does not stop the merge (time <= frontier is emitted)",
-             (MERGE, "return head.state == head_state::empty ? idle_key_ : head.time; }",
-              "return head.state == head_state::empty ? idle_key_ : head.state == head_state::stamped ? idle_key_ : head.time; }")),
+             (MERGE, "return head.state == head_state::empty ? idle_key_ : head.time;\n",
+              "return head.state == head_state::empty ? idle_key_ : head.state == head_state::stamped ? idle_key_ : head.time;\n")),
     mutation("no barrier between T and the look (exact order)",
              ("stress/membarrier.cpp", "  if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {",
               "  if (false) {")),
     mutation("a late record is not marked",
-             (READER, "head.time, cpu_, lane_, true};", "head.time, cpu_, lane_, false};")),
+             (READER, "which.offset, cpu_, lane_, true};", "which.offset, cpu_, lane_, false};")),
     mutation("a record that was set aside is forgotten",
              (READER, "bool done = head.state == head_state::discarded;", "bool done = head.state >= head_state::committed;"),
              (READER, "        done = accept(record);\n        if (done) ++found.accepted;", "        (void)record;\n        (void)accept;")),
@@ -210,14 +210,20 @@ def write(path, text):
         path.write_text(text)
 
 
-def apply(to, edits):
-    """All files of the copy as in the tree, but for the edits."""
+def edited(edits):
+    """The files that the edits change, as they are with them."""
     changed = {}
     for name, old, new in edits:
         text = changed.get(name, (ROOT / name).read_text())
         if text.count(old) < 1:
             sys.exit(f"mutations.py: {name} no longer holds:\n{old}")
         changed[name] = text.replace(old, new)
+    return changed
+
+
+def apply(to, edits):
+    """All files of the copy as in the tree, but for the edits."""
+    changed = edited(edits)
     for part in PARTS:
         for path in (ROOT / part).rglob("*"):
             if path.is_file():
@@ -275,7 +281,13 @@ def main():
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
     parser.add_argument("--build", default="/tmp/sluice-mutations", help="where to copy and build")
     parser.add_argument("--tsan", action="store_true", help="weaken one memory order at a time, under ThreadSanitizer")
+    parser.add_argument("--check", action="store_true", help="only whether each break still applies to the code")
     arguments = parser.parse_args()
+    if arguments.check:
+        for each in MUTATIONS:
+            edited(each.edits)
+        print(f"{len(MUTATIONS)} breaks apply")
+        return
     to = Path(arguments.build) / "tree"
     to.mkdir(parents=True, exist_ok=True)
     copy_tree(to)
