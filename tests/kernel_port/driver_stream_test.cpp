@@ -4,12 +4,6 @@
 namespace sluice::test {
 namespace {
 
-struct sample_event {
-  uint64_t value;
-};
-constexpr field_declaration sample_fields[] = {SLUICE_FIELD(sample_event, value, field_kind::unsigned_integer)};
-constexpr own_type_definition sample_type = {"sample", 1, sample_fields, 1};
-
 sim::machine_options small_rings() { return {.service_parameters = {{u"Sluice", u"RingBytes", 8192}}}; }
 
 TEST(driver_stream, an_own_type_is_declared_before_its_first_event) {

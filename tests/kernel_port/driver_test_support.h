@@ -30,6 +30,13 @@ inline NTSTATUS test_driver_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registr
   return sensor::create(driver, registry_path, sensor_under_test);
 }
 
+// An own type of one field.
+struct sample_event {
+  uint64_t value;
+};
+inline constexpr field_declaration sample_fields[] = {SLUICE_FIELD(sample_event, value, field_kind::unsigned_integer)};
+inline constexpr own_type_definition sample_type = {"sample", 1, sample_fields, 1};
+
 struct received {
   uint16_t type;
   uint16_t cpu;

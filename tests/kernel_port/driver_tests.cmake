@@ -4,6 +4,9 @@ add_executable(driver_test
   driver_events_test.cpp
   driver_hold_test.cpp
   driver_overwrite_test.cpp
+  driver_filter_limit_test.cpp
+  driver_filter_path_test.cpp
+  driver_filter_process_test.cpp
   driver_filter_swap_test.cpp
   driver_filter_test.cpp
   driver_load_test.cpp

@@ -105,4 +105,27 @@ inline uint64_t filtered_because(client& from, uint16_t type, filter_reason reas
   return filtered_of(from, type).filtered[static_cast<uint32_t>(reason)];
 }
 
+constexpr uint64_t bit(uint16_t type) { return uint64_t{1} << type; }
+
+// What happens on the machine, in a few words.
+inline void load(uint32_t pid, std::u16string path) {
+  sim::load_image({.pid = pid, .base = 1, .path = std::move(path)});
+}
+inline void start(uint32_t pid, uint32_t parent, std::u16string image = u"\\x.exe", std::u16string command = u"x") {
+  EXPECT_EQ(sim::create_process({.pid = pid, .parent_pid = parent, .image_path = image, .command_line = command}),
+            STATUS_SUCCESS);
+}
+
+// Which processes the events of a type are about, in the order in which they came.
+using pids = std::vector<uint32_t>;
+inline pids pids_of(const std::vector<received>& records, uint16_t type) {
+  pids found;
+  for (const received& record : of_type(records, type)) {
+    uint32_t pid = 0;
+    std::memcpy(&pid, record.payload.data() + sizeof(event_context), sizeof pid);
+    found.push_back(pid);
+  }
+  return found;
+}
+
 }  // namespace sluice::test

@@ -4,7 +4,16 @@
 namespace sluice::sim {
 namespace {
 
-using filter_port_death_test = filter_port_fixture;
+struct filter_port_death_test : filter_port_fixture {
+  // To a driver that is loaded for it.
+  void send_nothing() {
+    load();
+    filter_port port;
+    connect(port);
+    uint64_t bytes = 0;
+    port.send({}, {}, bytes);
+  }
+};
 
 TEST_F(filter_port_death_test, a_message_is_sent_at_apc_level_at_most) {
   EXPECT_DEATH(
@@ -82,11 +91,7 @@ TEST_F(filter_port_death_test, a_filter_unregistered_from_inside_its_callback) {
           FltUnregisterFilter(port_driver::filter);
           return STATUS_SUCCESS;
         };
-        load();
-        filter_port port;
-        connect(port);
-        uint64_t bytes = 0;
-        port.send({}, {}, bytes);
+        send_nothing();
       },
       "STOP: 0x000000C4 \\(0x0+1000, .*\n.*\n.*inside a callback");
 }
@@ -137,11 +142,7 @@ TEST_F(filter_port_death_test, more_returned_than_there_is_room_for) {
           *returned = 1;
           return STATUS_SUCCESS;
         };
-        load();
-        filter_port port;
-        connect(port);
-        uint64_t bytes = 0;
-        port.send({}, {}, bytes);
+        send_nothing();
       },
       "DRIVER_VERIFIER_DETECTED_VIOLATION", "returned 1 bytes in a buffer of 0");
 }
@@ -170,11 +171,7 @@ TEST_F(filter_port_death_test, a_callback_that_returns_at_another_irql) {
           KeRaiseIrql(APC_LEVEL, &irql);
           return STATUS_SUCCESS;
         };
-        load();
-        filter_port port;
-        connect(port);
-        uint64_t bytes = 0;
-        port.send({}, {}, bytes);
+        send_nothing();
       },
       "IRQL_UNEXPECTED_VALUE", "A message callback");
 }

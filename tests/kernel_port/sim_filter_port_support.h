@@ -125,6 +125,12 @@ struct filter_port_fixture : testing::Test {
     return port.connect(system, u"\\TestPort",
                         {reinterpret_cast<const uint8_t*>(context.data()), context.size()}, process, user);
   }
+  static void next_message(filter_port& port, std::vector<uint8_t>& message) {
+    message.resize(64);
+    uint64_t bytes = 0;
+    ASSERT_EQ(port.get_message(message, bytes, long_enough), STATUS_SUCCESS);
+    message.resize(bytes);
+  }
   static std::string text_of(std::span<const uint8_t> message) {
     return {reinterpret_cast<const char*>(message.data()) + sizeof(filter_message_header),
             message.size() - sizeof(filter_message_header)};
@@ -136,6 +142,15 @@ struct filter_port_fixture : testing::Test {
   }
 
   machine system;
+};
+
+// With the driver loaded and its port there.
+struct filter_port_test : filter_port_fixture {
+  filter_port_test() {
+    load();
+    EXPECT_EQ(port_driver::created, STATUS_SUCCESS);
+  }
+  ~filter_port_test() override { unload(); }
 };
 
 }  // namespace sluice::sim

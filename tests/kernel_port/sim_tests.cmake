@@ -8,6 +8,8 @@ add_executable(sim_test
   sim_device_test.cpp
   sim_dpc_test.cpp
   sim_driver_test.cpp
+  sim_filter_manager_test.cpp
+  sim_filter_message_test.cpp
   sim_filter_port_death_test.cpp
   sim_filter_port_test.cpp
   sim_interprocessor_test.cpp
