@@ -1,21 +1,6 @@
 #!/bin/sh
 # The tool and images: a machine that is killed with -9 leaves its last events. $1 is the tool.
-tool=$1
-directory=$(mktemp -d) || exit 1
-trap 'rm -rf "$directory"' EXIT
-failures=0
-
-fail() { echo "FAILED: $*"; failures=$((failures + 1)); }
-
-# expect CODE PATTERN arguments...: the exit code, and a line of stderr that matches; stdout stays empty.
-expect() {
-  code=$1; pattern=$2; shift 2
-  "$tool" "$@" >"$directory/out" 2>"$directory/err"
-  got=$?
-  [ $got = "$code" ] || fail "'$*' ended with $got, not $code: $(cat "$directory/err")"
-  grep -q -- "$pattern" "$directory/err" || fail "'$*' did not say '$pattern': $(cat "$directory/err")"
-  [ ! -s "$directory/out" ] || fail "'$*' wrote to stdout"
-}
+. "$(dirname "$0")/tool_support.sh"
 
 expect 1 "No such file" watch --source image:/nonexistent
 expect 1 "directory" watch --source "image:$directory"

@@ -69,13 +69,18 @@ struct overwriting_ring {
   }
 };
 
-// O2: the reader copies the record that is being overwritten, or finds out.
-struct overtaken_while_reading : scenario, overwriting_ring {
+// Full when the threads begin; what they leave must come out or be announced.
+struct full_ring : scenario, overwriting_ring {
   void prepare() override {
     attach();
     (void)write(1);
     (void)write(2);
   }
+  void check() override { drain(); }
+};
+
+// O2: the reader copies the record that is being overwritten, or finds out.
+struct overtaken_while_reading : full_ring {
   void work(unsigned thread) override {
     if (thread == 0) {
       RL_ASSERT(write(3));
@@ -84,17 +89,11 @@ struct overtaken_while_reading : scenario, overwriting_ring {
       (void)take();
     }
   }
-  void check() override { drain(); }
 };
 const registration<overtaken_while_reading, 2> o1("overwrite/overtaken_while_reading", 2);
 
 // Two records more: the tail wraps at 2^32, and a reader that was overtaken can be overtaken again.
-struct overtaken_twice : scenario, overwriting_ring {
-  void prepare() override {
-    attach();
-    (void)write(1);
-    (void)write(2);
-  }
+struct overtaken_twice : full_ring {
   void work(unsigned thread) override {
     if (thread == 0) {
       RL_ASSERT(write(3));
@@ -103,17 +102,11 @@ struct overtaken_twice : scenario, overwriting_ring {
       (void)take();
     }
   }
-  void check() override { drain(); }
 };
 const registration<overtaken_twice, 2> o2("overwrite/overtaken_twice", 1);
 
 // The room is reserved, filled and committed step by step: the reader meets reserved and stamped headers of a new lap.
-struct overtaken_by_a_reservation : scenario, overwriting_ring {
-  void prepare() override {
-    attach();
-    (void)write(1);
-    (void)write(2);
-  }
+struct overtaken_by_a_reservation : full_ring {
   void work(unsigned thread) override {
     if (thread == 0) {
       record open{};
@@ -125,7 +118,6 @@ struct overtaken_by_a_reservation : scenario, overwriting_ring {
       for (int i = 0; i < 3; ++i) (void)take();
     }
   }
-  void check() override { drain(); }
 };
 const registration<overtaken_by_a_reservation, 2> o3("overwrite/overtaken_by_a_reservation", 1);
 
