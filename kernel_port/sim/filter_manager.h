@@ -88,7 +88,7 @@ class filter_manager {
 
   void start();
 
-  // What FltXxx does.
+  // The driver's end: the Flt routines, once their IRQL was checked.
   NTSTATUS register_filter(PDRIVER_OBJECT driver, const FLT_REGISTRATION& registration, PFLT_FILTER* filter);
   NTSTATUS start_filtering(PFLT_FILTER filter);
   void unregister_filter(PFLT_FILTER filter);
