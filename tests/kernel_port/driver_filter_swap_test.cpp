@@ -94,6 +94,64 @@ TEST(driver_filter_swap, every_event_is_decided_by_one_whole_filter_and_none_is_
             row.filtered_total());
 }
 
+// A thousand times a second, as far as the host gives it, and for so long: nothing is asserted of how many that were.
+TEST(driver_filter_swap, a_thousand_swaps_a_second_under_load_lose_and_leak_nothing) {
+  constexpr uint32_t cpus = 3;
+  constexpr uint64_t most_swaps = 1500;
+  constexpr auto longest = std::chrono::seconds(5);
+  loaded_machine on({.processors = cpus});
+  ASSERT_EQ(on.status, STATUS_SUCCESS);
+  reading_client reader(on.machine);
+  client setter(on.machine);
+  // By turns 700 and 800 are refused; 900 never is. Each filter has tables of its own, to be given back.
+  const filter_parts parts[] = {{.processes = {{700, filter_rule_exclude}}, .images = {{u"\\x", true}}},
+                                {.processes = {{800, filter_rule_exclude}}, .images = {{u"\\y", true}, {u"\\z", true}}}};
+  uint64_t generation = set_filter(setter, parts[0]);
+  set_filter(setter, parts[1]);
+  ++generation;
+  const uint64_t held[] = {on.machine.in_use().pool_blocks, on.machine.in_use().pool_bytes};
+  std::atomic<bool> stop{false};
+  std::vector<std::atomic<uint64_t>> rounds(cpus);
+  std::vector<std::thread> producers;
+  for (uint32_t i = 0; i < cpus; ++i) {
+    producers.emplace_back([&, i] {
+      sim::activity here(on.machine, i, 700, 704 + 4 * i);
+      while (!stop.load()) {
+        for (const uint32_t pid : {700u, 800u, 900u}) sim::load_image({.pid = pid, .base = 1, .path = u"\\p"});
+        rounds[i].fetch_add(1);
+        std::this_thread::yield();  // the setter's requests run on these CPUs, too
+      }
+    });
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  auto due = begin;
+  uint64_t swaps = 0;
+  for (; swaps < most_swaps && std::chrono::steady_clock::now() - begin < longest; ++swaps) {
+    EXPECT_EQ(set_filter(setter, parts[swaps % 2]), ++generation);
+    due += std::chrono::milliseconds(1);
+    std::this_thread::sleep_until(due);
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  stop = true;
+  for (std::thread& producer : producers) producer.join();
+  RecordProperty("swaps_per_second", std::to_string(static_cast<double>(swaps) / seconds));
+  std::printf("%llu swaps, %.0f a second\n", static_cast<unsigned long long>(swaps), static_cast<double>(swaps) / seconds);
+  EXPECT_EQ(on.machine.in_use().pool_blocks, held[0]) << "each filter's memory is given back when the next is in force";
+  EXPECT_EQ(on.machine.in_use().pool_bytes, held[1]);
+
+  uint64_t raised = 0, received[3] = {};
+  for (const std::atomic<uint64_t>& each : rounds) raised += each.load();
+  for (const auto& record : of_type(reader.finish(), event_type_image_load)) ++received[pid_of(record) / 100 - 7];
+  const auto row = filtered_of(reader.control(), event_type_image_load);
+  EXPECT_EQ(sim::raised().image_load, 3 * raised);
+  EXPECT_EQ(row.account.attempted, 3 * raised);
+  EXPECT_EQ(row.account.committed, received[0] + received[1] + received[2]);
+  EXPECT_EQ(row.account.committed + row.account.dropped_total() + row.filtered_total(), 3 * raised);
+  EXPECT_EQ(row.account.discarded + row.account.open, 0u);
+  EXPECT_LE(row.filtered_total(), 2 * raised) << "the third process is never refused";
+  EXPECT_EQ(row.filtered[static_cast<uint32_t>(filter_reason::process)], row.filtered_total());
+}
+
 // Set, cleared, set: readers meet a slot that was empty a moment ago.
 TEST(driver_filter_swap, setting_and_clearing_under_load_leaks_nothing) {
   loaded_machine on({.processors = 2, .service_parameters = {{u"Sluice", u"RegistryOperations", registry_operations_all}}});
