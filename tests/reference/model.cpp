@@ -19,7 +19,10 @@ bool closed(const event& which) {
 
 machine::machine(const rules& with, const std::vector<uint64_t>& start_positions)
     : rules_(with), cpus_(start_positions.size()), lanes_(start_positions.size() * lanes) {
-  for (uint32_t i = 0; i < lanes_.size(); ++i) lanes_[i].next_position = start_positions[i / lanes];
+  for (uint32_t i = 0; i < lanes_.size(); ++i) {
+    lane_queue& each = lanes_[i];
+    each.next_position = each.released = each.stood_at = start_positions[i / lanes];
+  }
 }
 
 // R2.
@@ -56,9 +59,13 @@ grant machine::ask(uint32_t number, uint16_t type, uint64_t payload) {
   const uint64_t need = room_of(given.length) + gap;
   lane_queue& main = lanes_[number * lanes];
   lane_queue& spare = lanes_[number * lanes + 1];
-  if (main.used + need <= rules_.main_capacity - (critical ? 0 : rules_.critical_bytes)) {
+  const uint64_t main_limit = rules_.main_capacity - (critical ? 0 : rules_.critical_bytes);
+  // Critical events overwrite each other only, as long as nothing is in the way.
+  if (critical && rules_.overwrites && find_room(spare, need, rules_.spare_capacity, from)) {
+    given.lane = 1;
+  } else if (find_room(main, need, main_limit, from)) {
     given.lane = 0;
-  } else if (critical && spare.used + need <= rules_.spare_capacity) {
+  } else if (critical && !rules_.overwrites && find_room(spare, need, rules_.spare_capacity, from)) {
     given.lane = 1;
   } else {
     given.why = critical ? reason::critical_full : reason::ring_full;
@@ -146,6 +153,7 @@ pass_outcome machine::pass(uint64_t clock, uint64_t room) {
     result.end = stop::sink_full;
     return result;
   }
+  notice_overwritten();
   for (bool going_on = true; going_on;) {
     // The smallest (key, lane) over all lanes, by looking at each.
     std::optional<std::pair<uint64_t, uint32_t>> best;
@@ -163,6 +171,24 @@ pass_outcome machine::pass(uint64_t clock, uint64_t room) {
       break;
     }
     event& first = from.queue[from.taken];
+    if (announces_overwritten(from)) {
+      if (room == 0) {
+        result.end = stop::sink_full;
+        break;
+      }
+      --room;
+      const bool late = *best < last_emitted_;
+      if (late) {
+        ++late_;
+      } else {
+        last_emitted_ = *best;
+      }
+      result.emitted.push_back({best->second, overwritten_loss(from, first.time), late});
+      announced_as_overwritten_ += result.emitted.back().what.lost.events;
+      from.missed = false;
+      from.missed_by_type.clear();
+      continue;
+    }
     switch (first.state) {
       case life::reserved:
         result.end = stop::reserved;
@@ -206,11 +232,13 @@ pass_outcome machine::pass(uint64_t clock, uint64_t room) {
         break;
     }
   }
-  for (const lane_queue& each : lanes_) {
+  for (lane_queue& each : lanes_) {
+    each.stood_at = next_to_take(each);
     if (each.taken == each.queue.size()) continue;
     const event& first = each.queue[each.taken];
-    result.closed_pending |= closed(first);
-    if (first.state == life::open && (result.open_time == 0 || first.time < result.open_time)) {
+    const bool announces = announces_overwritten(each);
+    result.closed_pending |= closed(first) || announces;
+    if (!announces && first.state == life::open && (result.open_time == 0 || first.time < result.open_time)) {
       result.open_time = first.time;
     }
   }
@@ -219,6 +247,10 @@ pass_outcome machine::pass(uint64_t clock, uint64_t room) {
 
 void machine::release() {
   for (lane_queue& each : lanes_) {
+    if (rules_.overwrites) {
+      each.released = each.stood_at;
+      continue;
+    }
     while (each.taken != 0 && !each.queue.front().set_aside) {
       each.used -= room_of(each.queue.front().length);
       each.queue.pop_front();

@@ -30,6 +30,7 @@ struct rules {
   uint64_t critical_types;   // a bit for each
   uint64_t margin;           // ticks by which a pass's T is behind the clock
   uint64_t set_aside_after;  // ticks; 0: never
+  bool overwrites = false;   // the oldest make room; nothing is set aside then
 };
 
 enum class life { reserved, open, committed, discarded };
@@ -51,11 +52,13 @@ struct event {
   bool set_aside = false;
   std::optional<uint64_t> content;  // what its payload was filled with
   loss lost;                        // of a LOSS record
+  bool tells_of_overwritten = false;  // no record of its lane: made by the reader
 };
 
 struct row {
   uint64_t attempted = 0, committed = 0, discarded = 0, open = 0;
   uint64_t dropped[reasons] = {};
+  uint64_t overwritten = 0;  // of the committed: before the consumer had given them back
 };
 
 // What became of a request for room: lane and record, or neither and the reason.
@@ -105,6 +108,7 @@ class machine {
   uint64_t late() const { return late_; }
   uint64_t set_aside() const { return set_aside_; }
   uint64_t discarded() const { return discarded_; }
+  uint64_t announced_as_overwritten() const { return announced_as_overwritten_; }
   // Records of a lane that the consumer has not taken.
   uint64_t pending(uint32_t lane) const { return lanes_[lane].queue.size() - lanes_[lane].taken; }
 
@@ -116,6 +120,13 @@ class machine {
     uint64_t next_position = 0;
     uint64_t last_taken_time = 0;
     uint32_t aside = 0;
+    // Overwriting lanes. What was overwritten and not taken, by type; begin: where the consumer stood, or how far it had come
+    // when it last looked.
+    uint64_t released = 0;   // position up to which the consumer has given back
+    uint64_t stood_at = 0;   // position of the consumer as of its last pass
+    uint64_t missed_from = 0, missed_bytes = 0;
+    bool missed = false;
+    std::map<uint16_t, uint64_t> overwritten, missed_by_type;
   };
   struct cpu_state {
     uint64_t last_time = 0;
@@ -127,12 +138,18 @@ class machine {
   uint64_t clamp(cpu_state& of, uint64_t clock);
   event* append(lane_queue& to, uint16_t type, uint64_t length);
   bool take_late(pass_outcome& result, uint64_t& room);
+  bool find_room(lane_queue& in, uint64_t need, uint64_t limit, cpu_state& of);
+  uint64_t oldest_position(const lane_queue& of) const;
+  uint64_t next_to_take(const lane_queue& of) const;
+  void notice_overwritten();
+  bool announces_overwritten(const lane_queue& from) const;
+  event overwritten_loss(const lane_queue& from, uint64_t time) const;
 
   rules rules_;
   std::vector<cpu_state> cpus_;
   std::vector<lane_queue> lanes_;
   std::pair<uint64_t, uint32_t> last_emitted_{0, 0};
-  uint64_t late_ = 0, set_aside_ = 0, discarded_ = 0;
+  uint64_t late_ = 0, set_aside_ = 0, discarded_ = 0, announced_as_overwritten_ = 0;
 };
 
 }  // namespace sluice::reference

@@ -98,6 +98,7 @@ rc::Gen<setup> any_setup() {
                    rc::gen::weightedOneOf<uint32_t>({{1, rc::gen::just(0u)}, {1, below(60)}})),
       rc::gen::set(&setup::critical_bytes, rc::gen::element<uint32_t>(0, 1024, 1936)),
       rc::gen::set(&setup::before_the_turn, rc::gen::map(below(1500), [](uint32_t n) { return n * 8; })),
+      rc::gen::set(&setup::overwrites, rc::gen::weightedElement<bool>({{3, false}, {2, true}})),
       rc::gen::set(&setup::clocks_differ));
 }
 
@@ -155,6 +156,7 @@ void showValue(const setup& with, std::ostream& out) {
     out << "slack order with a margin of " << with.margin;
   }
   if (with.set_aside_after != 0) out << ", set aside after " << with.set_aside_after << " ticks";
+  if (with.overwrites) out << ", overwriting";
   out << ", " << with.critical_bytes << " bytes for critical types";
   if (with.before_the_turn != 0) out << ", positions from 2^32 - " << with.before_the_turn;
   if (with.clocks_differ) out << ", clocks a tick apart";

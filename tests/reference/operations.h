@@ -46,6 +46,7 @@ struct setup {
   uint32_t set_aside_after = 0;
   uint32_t critical_bytes = 0;
   uint32_t before_the_turn = 0;  // the rings' positions begin so many bytes before 2^32; 0: at 0
+  bool overwrites = false;
   bool clocks_differ = false;    // by a tick, between neighbours
 };
 

@@ -147,6 +147,7 @@ rig::rig(const setup& with, const sequence& operations, coverage& reached)
     options.main.critical_bytes = with_.critical_bytes;
     options.start_position = 0u - with_.before_the_turn - (with_.before_the_turn == 0 ? 0 : 64 * i);
     options.critical = uint64_t{1} << critical_type;
+    options.mode = with_.overwrites ? ring_mode::overwrite : ring_mode::discard;
     starts.push_back(options.start_position);
     cpus_.push_back(
         std::make_unique<cpu>(shared_clock{&ticks_, with_.clocks_differ ? i % 2 : 0, &on_read_}, options));
@@ -161,7 +162,8 @@ rig::rig(const setup& with, const sequence& operations, coverage& reached)
   }
   model_.emplace(
       rules{test::small_main.capacity, test::small_spare.capacity, with_.critical_bytes,
-            test::small_main.max_record, uint64_t{1} << critical_type, with_.margin, with_.set_aside_after},
+            test::small_main.max_record, uint64_t{1} << critical_type, with_.margin, with_.set_aside_after,
+            with_.overwrites},
       starts);
 }
 
@@ -178,6 +180,7 @@ void rig::run() {
   reached_.operations += operations_.size();
   reached_.late += model_->late();
   reached_.set_aside += model_->set_aside();
+  reached_.overwritten += model_->announced_as_overwritten();
 }
 
 void rig::step() {
@@ -313,6 +316,7 @@ void rig::check_emission(const test::received& got, const emission& expected) {
   same<uint64_t>("type of a record", got.type, what.type);
   same<uint64_t>("length of a payload", got.payload.size(), what.length - header_bytes);
   same<uint64_t>("late", got.late, expected.late);
+  same<uint64_t>("tells of what was overwritten", got.overwritten, what.tells_of_overwritten);
   if (what.type == loss_type) {
     const loss lost = from_payload(got.payload);
     if (lost != what.lost) differ("LOSS", text_of(lost), text_of(what.lost));
@@ -336,6 +340,7 @@ void rig::check_pass(const pass_result& got, const pass_outcome& expected) {
   with_merge([&](auto& merge) {
     same<uint64_t>("late records", merge.merged.late_records(), model_->late());
     same<uint64_t>("records set aside", merge.merged.set_aside_records(), model_->set_aside());
+    same<uint64_t>("announced as overwritten", merge.merged.missed_events(), model_->announced_as_overwritten());
     same<uint64_t>("discarded records", merge.merged.discarded_records(), model_->discarded());
   });
 }
@@ -356,6 +361,7 @@ void rig::settle(uint32_t number) {
     same(("committed" + of).c_str(), got.committed, expected.committed);
     same(("discarded" + of).c_str(), got.discarded, expected.discarded);
     same(("open" + of).c_str(), got.open, expected.open);
+    same(("overwritten" + of).c_str(), got.overwritten, expected.overwritten);
     for (uint32_t i = 0; i < reasons; ++i) {
       same((std::string(sluice::name_of(static_cast<drop_reason>(i))) + of).c_str(), got.dropped[i],
            expected.dropped[i]);

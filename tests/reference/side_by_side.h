@@ -17,7 +17,7 @@ class disagreement : public std::runtime_error {
 // What the run as a whole reached; a check that never fills a ring shows little.
 struct coverage {
   uint64_t cases = 0, operations = 0, emitted = 0, dropped = 0, announced = 0, spare = 0, late = 0,
-           set_aside = 0, sink_full = 0, saw_reserved = 0;
+           set_aside = 0, overwritten = 0, sink_full = 0, saw_reserved = 0;
 };
 
 // Throws disagreement.
