@@ -35,6 +35,7 @@ std::u16string image_path_of(uint32_t activity, uint64_t number) {
 driver_client::driver_client(sim::machine& machine, uint32_t cpus, uint32_t activities, const filler& from)
     : filler_(from), buffer_(protocol::min_read_bytes), next_position_(cpus * lanes_per_cpu),
       received_(cpus * max_record_types), announced_(received_.size()), figures_(received_.size()),
+      overwritten_(received_.size()),
       activities_(activities) {
   const NTSTATUS status = file_.open(machine, u"Sluice", client_pid);
   if (!NT_SUCCESS(status)) broken("set-up", no_cpu, "opening the device gave {:#x}", static_cast<uint32_t>(status));
@@ -105,8 +106,11 @@ void driver_client::check_record(const batch_entry& entry, const record_header& 
     last_time_ = time;
     last_ring_ = ring;
     if (entry.position < next_position_[ring]) broken("M2", entry.cpu, "position {:#x} came twice", entry.position);
-    next_position_[ring] = entry.position + record_stride(record_header_size + length);
+    // What tells of a gap stands where the gap begins, and is no record of the ring.
+    const bool tells_of_gap = (entry.flags & batch_flag_overwritten) != 0;
+    next_position_[ring] = entry.position + (tells_of_gap ? 0 : record_stride(record_header_size + length));
   }
+  if (entry.flags & batch_flag_overwritten) return check_loss(entry, payload, length);
   ++received_[entry.cpu * max_record_types + record.type];
   ++total_;
   if (record.type == record_type_loss) check_loss(entry, payload, length);
@@ -121,7 +125,8 @@ void driver_client::check_loss(const batch_entry& entry, const uint8_t* payload,
   uint64_t sum = 0;
   for (uint32_t i = 0; i < loss.entry_count; ++i) {
     const auto line = read_as<loss_entry>(payload + sizeof loss + i * sizeof(loss_entry));
-    announced_[entry.cpu * max_record_types + line.type] += line.events;
+    const bool overwritten = (entry.flags & batch_flag_overwritten) != 0;
+    (overwritten ? overwritten_ : announced_)[entry.cpu * max_record_types + line.type] += line.events;
     sum += line.events;
   }
   if (sum != loss.events) broken("R4", entry.cpu, "a LOSS record of {} events; its entries say {}", loss.events, sum);

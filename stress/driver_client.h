@@ -40,6 +40,8 @@ class driver_client {
   uint64_t received(uint32_t cpu, uint32_t type) const { return received_[cpu * max_record_types + type]; }
   // Dropped as LOSS records and, for gaps that nothing has followed, the published figures tell.
   uint64_t announced(uint32_t cpu, uint32_t type) const;
+  // Overwritten before it was read, as LOSS records tell.
+  uint64_t overwritten(uint32_t cpu, uint32_t type) const { return overwritten_[cpu * max_record_types + type]; }
   uint64_t own_events(uint32_t activity) const { return activities_[activity].own; }
   bool own_missing(uint32_t activity) const { return !activities_[activity].missing.empty(); }
   uint64_t total() const { return total_; }
@@ -72,7 +74,7 @@ class driver_client {
   uint64_t last_time_ = 0;
   uint32_t last_ring_ = 0;
   std::vector<uint64_t> next_position_;
-  std::vector<uint64_t> received_, announced_, figures_;
+  std::vector<uint64_t> received_, announced_, figures_, overwritten_;
   std::vector<activity_state> activities_;
   uint16_t own_type_ = 0;
   uint64_t total_ = 0, late_ = 0, batches_ = 0;

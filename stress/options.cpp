@@ -25,6 +25,7 @@ const char* contradiction(const stress_options& options) {
   if (const region_status status = check_geometry({options.spare_bytes, longest & ~7u, 0}); status != region_status::ok) {
     return name_of(status);
   }
+  if (options.mode == ring_mode::overwrite && options.target != target_kind::driver) return "--mode overwrite needs --target driver";
   if (options.start_position % record_alignment != 0) return "--start-position is not a multiple of 8";
   return nullptr;
 }
@@ -43,6 +44,9 @@ bool parse_options(int argc, char** argv, stress_options& options, int& exit_cod
       ->transform(CLI::CheckedTransformer(targets, CLI::ignore_case));
   app.add_option("--order", options.order, "exact or slack")
       ->transform(CLI::CheckedTransformer(orders, CLI::ignore_case));
+  const std::map<std::string, ring_mode> modes{{"discard", ring_mode::discard}, {"overwrite", ring_mode::overwrite}};
+  app.add_option("--mode", options.mode, "discard or overwrite (with --target driver): what a full ring does")
+      ->transform(CLI::CheckedTransformer(modes, CLI::ignore_case));
   app.add_option("--events", options.events, "attempts, over all producers")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, uint64_t>{{"k", 1000}, {"m", 1000000}, {"g", 1000000000}}))
       ->capture_default_str();

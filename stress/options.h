@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "pipeline/region.h"
+
 namespace sluice::stress {
 
 enum class order_kind : uint8_t { exact, slack };
@@ -14,6 +16,7 @@ enum class target_kind : uint8_t {
 struct stress_options {
   target_kind target = target_kind::channel;
   order_kind order = order_kind::exact;
+  ring_mode mode = ring_mode::discard;  // overwrite: with the driver as target
   uint64_t events = 1'000'000;    // attempts, over all producers
   double seconds = 0;             // ends the run even if `events` is not reached; 0: no limit
   uint32_t cpus = 4;              // virtual
