@@ -146,6 +146,11 @@ void add_source_options(CLI::App& command, watch_options& watch, watch_texts& te
                   "Keep the simulated machine's non-paged memory, the rings, in this file, which must not exist yet. If this\n"
                   "process is killed, also with -9, --source image:FILE reads the last events; if it ends, the file is removed")
       ->type_name("FILE");
+  command
+      .add_option("--snapshot", watch.snapshot_path,
+                  "Write what the rings hold to this file at SIGUSR1, and when the run ends, while everything goes on: an image\n"
+                  "for --source image:FILE. It must not exist yet; the next ones are FILE.2, FILE.3 and so on")
+      ->type_name("FILE");
   add_synthetic_options(command, watch, texts);
   add_image_options(command, watch.image);
 }
@@ -211,6 +216,10 @@ bool take_values(watch_options& watch, const watch_texts& texts, const char* def
   }
   if (reads_only && !watch.memory_path.empty()) {
     std::cerr << "sluice: --memory is that of the simulated machine; a recording or an image needs none\n";
+    return false;
+  }
+  if (reads_only && !watch.snapshot_path.empty()) {
+    std::cerr << "sluice: --snapshot is of a driver's rings, and a recording or an image has no driver behind it\n";
     return false;
   }
   if (watch.source.kind != source_kind::image && (watch.image.unread_only || watch.image.boot)) {

@@ -34,6 +34,7 @@ struct watch_options {
   std::optional<moment> from, to;  // of a recording
   image_choices image;
   std::string memory_path;         // of the simulated machine's memory; empty: nobody keeps it
+  std::string snapshot_path;       // of the rings, when asked for; empty: none
   bool prints = true;              // events, to stdout
 };
 

@@ -17,6 +17,7 @@
 #include "consumers/tool/record.h"
 #include "consumers/tool/replay_session.h"
 #include "consumers/tool/stats.h"
+#include "consumers/tool/snapshot_session.h"
 #include "consumers/tool/stop_signals.h"
 #include "consumers/tool/synthetic_session.h"
 #include "consumers/tool/watch.h"
@@ -55,9 +56,14 @@ int run(const command_line& parsed) {
   const watch_options& options = records ? parsed.record.watch : parsed.watch;
   std::optional<filter_option> filter;
   if (!options.filter_path.empty()) filter.emplace(options.filter_path);  // before anything takes long
+  std::optional<snapshot_signal> snapshots_asked;
+  if (!options.snapshot_path.empty()) snapshots_asked.emplace();  // before the first thread, which the next line starts
   stop_signals signals;
   const auto stop_requested = [&] { return signals.requested() != 0; };
-  const std::unique_ptr<session> watched = make_session(options);
+  std::unique_ptr<session> watched = make_session(options);
+  if (snapshots_asked) {
+    watched = std::make_unique<snapshot_session>(std::move(watched), options.snapshot_path, *snapshots_asked);
+  }
   if (filter) {
     for (const std::string& line : filter->apply(watched->source())) std::fprintf(stderr, "%s\n", line.c_str());
   }

@@ -68,6 +68,8 @@ class record_session : public session {
   std::string progress() override { return watched_.progress(); }
   void received(uint64_t records) override { watched_.received(records); }
   std::vector<std::string> take_faults() override { return watched_.take_faults(); }
+  std::vector<std::string> take_news() override { return watched_.take_news(); }
+  bool output_failed() override { return watched_.output_failed(); }
   std::optional<std::string> incomparable() override { return watched_.incomparable(); }
   void concluded(const driver_statistics* statistics, const raised_callbacks* raised) override {
     writer_.end(statistics, raised);

@@ -35,6 +35,10 @@ class session {
   virtual void received(uint64_t) {}
   // What was found wrong with the source's input since the last call, one line each.
   virtual std::vector<std::string> take_faults() { return {}; }
+  // What happened since the last call and is worth a line, besides events and faults.
+  virtual std::vector<std::string> take_news() { return {}; }
+  // Whether something that the session writes itself could not be written; everything else went on.
+  virtual bool output_failed() { return false; }
   // Why the driver's figures cannot be compared with what came (a part of a recording); none: they can.
   virtual std::optional<std::string> incomparable() { return std::nullopt; }
   // Everything was read: the last figures. Either may be null.

@@ -107,6 +107,7 @@ class watcher {
     out_.flush();
     session_.received(stream_.account().received_records());
     for (const std::string& fault : stream_.take_faults()) show_fault(fault);
+    for (const std::string& line : session_.take_news()) say("{}", line);
     for (const std::string& fault : session_.take_faults()) {
       show_fault(fault);
       ++input_faults_;
@@ -160,6 +161,7 @@ class watcher {
       say("{} faults in the input; everything else was read", input_faults_);
       return exit_wrong_use;
     }
+    if (session_.output_failed()) return exit_wrong_use;
     if (out_.status() == output_status::failed) {
       say("events could not be written to stdout: {}", std::strerror(out_.error()));
       return exit_wrong_use;
