@@ -14,7 +14,7 @@ import time
 
 tool = sys.argv[1]
 cpus = 3
-limit = 60  # seconds, for what takes a fraction of one
+limit = 180  # seconds, for what takes a fraction of one
 
 
 def wait_for(what, condition):

@@ -184,10 +184,12 @@ got=$?
 [ $got = 0 ] || fail "ended with $got after SIGTERM: $(cat "$directory/err")"
 grep -q "^R3 holds" "$directory/err" || fail "R3: $(cat "$directory/err")"
 grep -q "no registry" "$directory/err" || fail "the summary does not speak of the registry"
-# A lost record would be announced; then, and only then, fewer may be there.
+# A lost record would be announced; then, and only then, fewer may be there. And on a busy machine a process may wait for its exec for
+# so long that it is shown as what it was before: the summary counts those.
 if grep -q "lost by the Linux kernel: 0" "$directory/err" && ! grep -q '"type":"loss"' "$directory/out"; then
   count=$(grep '"type":"process_create"' "$directory/out" | grep -c "$counted\"")
-  [ "$count" = 20 ] || fail "20 processes ran, $count were shown"
+  waited=$(sed -n 's/.* forks without exec (\([0-9]*\) after waiting).*/\1/p' "$directory/err")
+  [ "$count" -le 20 ] && [ $((count + waited)) -ge 20 ] || fail "20 processes ran, $count were shown, $waited waited for exec"
 fi
 grep -v '^{"type":"[a-z_]*","cpu":[0-9]*,"time":"20[0-9-]*T[0-9:]*\.[0-9]\{7\}Z","context_pid":.*}$' "$directory/out" \
   && fail "a line of another form"
