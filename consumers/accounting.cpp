@@ -18,7 +18,8 @@ std::string type_name(uint16_t type) {
 }  // namespace
 
 arrival accounting::received(const delivered_record& record, uint64_t now, uint64_t frequency) {
-  if (record.figures || record.of_stream || record.overwritten) return arrival::in_order;  // not a record of a ring
+  // not a record of a ring
+  if (record.figures || record.of_stream || record.overwritten || record.client_loss) return arrival::in_order;
   const arrival how = identities_.note(record.identity, record_header_size + record.payload_length);
   if (how == arrival::duplicate) {
     ++duplicates_;
@@ -41,6 +42,10 @@ arrival accounting::received(const delivered_record& record, uint64_t now, uint6
 
 void accounting::announced(uint16_t cpu, const loss_event& loss) {
   for (const loss_entry& entry : loss.by_type()) {
+    if (loss.by_client) {
+      missed_[entry.type] += entry.events;
+      continue;
+    }
     if (loss.overwritten) {
       overwritten_[key(cpu, entry.type)] += entry.events;
       continue;
@@ -89,10 +94,25 @@ uint64_t accounting::overwritten_events() const {
   return sum;
 }
 
+uint64_t accounting::missed_of(uint16_t type) const {
+  const auto it = missed_.find(type);
+  return it == missed_.end() ? 0 : it->second;
+}
+
+uint64_t accounting::missed_events() const {
+  uint64_t sum = 0;
+  for (const auto& [type, count] : missed_) sum += count;
+  return sum;
+}
+
 bool accounting::drained(const driver_statistics& driver) const {
-  return std::all_of(driver.rows.begin(), driver.rows.end(), [this](const protocol::statistics_row& row) {
+  std::map<uint16_t, uint64_t> left = missed_;  // what may still be missing, by type
+  return std::all_of(driver.rows.begin(), driver.rows.end(), [&](const protocol::statistics_row& row) {
+    const uint64_t told = received_of(row.cpu, row.type) + overwritten_of(row.cpu, row.type);
+    const uint64_t missing = row.account.committed - std::min(row.account.committed, told);
+    if (missing > left[row.type]) return false;
+    left[row.type] -= missing;
     return row.account.open == 0 &&
-           row.account.committed <= received_of(row.cpu, row.type) + overwritten_of(row.cpu, row.type) &&
            row.account.dropped_total() <= announced_of(row.cpu, row.type);
   });
 }
@@ -107,6 +127,7 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
   std::map<uint16_t, uint64_t> attempted;
   std::map<uint16_t, uint64_t> discarded;    // by CPU
   std::map<uint16_t, uint64_t> overwritten;  // by CPU
+  std::map<uint16_t, uint64_t> missing;      // by type
   for (const protocol::statistics_row& row : driver.rows) {
     const account_row& account = row.account;
     const std::string where = fmt::format("{} on cpu {}", type_name(row.type), row.cpu);
@@ -120,7 +141,8 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
     }
     const uint64_t got = received_of(row.cpu, row.type);
     const uint64_t missed = overwritten_of(row.cpu, row.type);
-    if (got + missed != account.committed) {
+    missing[row.type] += account.committed - std::min(account.committed, got + missed);
+    if (got + missed > account.committed || (got + missed != account.committed && missed_of(row.type) == 0)) {
       say("R3 BROKEN: {}: committed {}, received {}{}", where, account.committed, got,
           missed == 0 ? std::string() : fmt::format(", announced as overwritten {}", missed));
     }
@@ -152,6 +174,13 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
     }
   }
 
+  for (const auto& [type, count] : missed_) {
+    if (missing[type] != count) {
+      say("R3 BROKEN: {}: {} of those committed did not come, told that this client missed {}", type_name(type),
+          missing[type], count);
+    }
+  }
+
   if (raised != nullptr) {
     uint64_t not_attempted = 0;
     bool comparable = true;
@@ -174,14 +203,16 @@ std::vector<std::string> accounting::check(const driver_statistics& driver, cons
   if (driver.header.violations != 0) say("R5 BROKEN: the driver refused {} claims of its reader", driver.header.violations);
   if (duplicates_ != 0) say("M2 BROKEN: {} records came twice", duplicates_);
   if (out_of_order_ != 0) say("M1 BROKEN: {} records out of order and not marked late", out_of_order_);
-  if (driver.header.late_records != late_records_) {
+  // What was missed may have been late, and leaves gaps.
+  const bool missed_some = !missed_.empty();
+  if (missed_some ? late_records_ > driver.header.late_records : driver.header.late_records != late_records_) {
     say("M1 BROKEN: the driver counts {} late records, {} came marked so", driver.header.late_records, late_records_);
   }
   if (damaged_records_ != 0) say("DAMAGED: {} records could not be read", damaged_records_);
   for (const auto& [cpu, count] : discarded) {
     // Each empty place is a discarded record, which takes a header at least.
     const uint64_t bytes = identities_.gap_bytes(cpu);
-    if (bytes != 0 && count == 0 && overwritten[cpu] == 0) say("M2 BROKEN: cpu {}: {} bytes of its rings never came, nothing was discarded", cpu, bytes);
+    if (bytes != 0 && count == 0 && overwritten[cpu] == 0 && !missed_some) say("M2 BROKEN: cpu {}: {} bytes of its rings never came, nothing was discarded", cpu, bytes);
   }
   return broken;
 }

@@ -9,6 +9,9 @@
 // In overwrite mode what was committed was received, or announced as overwritten; and no more is announced so than the driver
 // counts as overwritten before it was given back.
 //
+// A client that shares the driver with others may have missed records, and is told of those by type (batch_flag_client_loss):
+// then committed is what was received and what was missed, over all CPUs.
+//
 // No figure is derived from another one's source, so each comparison can fail. One thread at a time.
 #pragma once
 
@@ -54,6 +57,9 @@ class accounting {
   // LOSS records of a reader that was overtaken (overwrite mode).
   uint64_t overwritten_of(uint16_t cpu, uint16_t type) const;
   uint64_t overwritten_events() const;
+  // What this client alone has missed.
+  uint64_t missed_of(uint16_t type) const;
+  uint64_t missed_events() const;
   uint64_t late_records() const { return late_records_; }
   uint64_t overdue_records() const { return received_of(record_type_overdue); }
   uint64_t duplicates() const { return duplicates_; }
@@ -81,6 +87,7 @@ class accounting {
   std::unordered_map<uint32_t, uint64_t> received_;
   std::unordered_map<uint32_t, announcement_count> announced_;
   std::unordered_map<uint32_t, uint64_t> overwritten_;
+  std::map<uint16_t, uint64_t> missed_;  // by type
   identity_tracker identities_;
   latency_histogram latency_;
   uint64_t received_records_ = 0;

@@ -69,6 +69,7 @@ batch_status batch_reader::next(delivered_record& record) {
   record.figures = (entry.flags & batch_flag_figures) != 0;
   record.of_stream = (entry.flags & batch_flag_stream) != 0;
   record.overwritten = (entry.flags & batch_flag_overwritten) != 0;
+  record.client_loss = (entry.flags & batch_flag_client_loss) != 0;
   record.payload = buffer_.data() + record_offset + record_header_size;
   record.payload_length = length - record_header_size;
   offset_ += entry.entry_bytes;

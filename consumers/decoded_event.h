@@ -55,6 +55,7 @@ struct loss_event {
   uint64_t first_time = 0, last_time = 0, bytes = 0, events = 0;
   bool overwritten = false;  // not dropped for want of room: overwritten before it was read (loss_cause)
   bool since_load = false;  // the published figures of a CPU, not the gap at this place (batch_flag_figures)
+  bool by_client = false;   // what this client alone has missed at this place (batch_flag_client_loss)
   uint32_t entry_count = 0;
   std::array<loss_entry, max_record_types> entries{};
   std::span<const loss_entry> by_type() const { return {entries.data(), entry_count}; }

@@ -60,10 +60,11 @@ image_load_event read_image_load(payload_reader& in) {
 }
 
 // The records that carry the stream itself have no older version: all of their fields must be there.
-loss_event read_loss(payload_reader& in, bool since_load) {
+loss_event read_loss(payload_reader& in, bool since_load, bool by_client) {
   using layout = loss_payload;
   loss_event event;
   event.since_load = since_load;
+  event.by_client = by_client;
   event.first_time = in.field<uint64_t>(offsetof(layout, first_time), "first_time").value_or(0);
   event.last_time = in.field<uint64_t>(offsetof(layout, last_time), "last_time").value_or(0);
   event.bytes = in.field<uint64_t>(offsetof(layout, bytes), "bytes").value_or(0);
@@ -226,7 +227,7 @@ decoded_event decoder::decode(const delivered_record& record) {
     case event_type_thread_create: event.body = read_thread<thread_create_event>(in); break;
     case event_type_thread_exit: event.body = read_thread<thread_exit_event>(in); break;
     case event_type_image_load: event.body = read_image_load(in); break;
-    case record_type_loss: event.body = read_loss(in, record.figures); break;
+    case record_type_loss: event.body = read_loss(in, record.figures, record.client_loss); break;
     case record_type_anchor: event.body = read_anchor(in); break;
     case record_type_overdue: event.body = read_overdue(in); break;
     case record_type_epoch: event.body = read_epoch(in); break;

@@ -144,6 +144,7 @@ class walker {
     visitor_.number("events", e.events);
     visitor_.number("bytes", e.bytes);
     if (e.since_load) visitor_.boolean("since_load", true);
+    if (e.by_client) visitor_.boolean("by_client", true);
     visitor_.begin_list(e.overwritten ? "overwritten" : "dropped");
     for (const loss_entry& entry : e.by_type()) {
       visitor_.begin_group({});

@@ -97,6 +97,9 @@ std::string summarize(const summary_input& input) {
   if (const uint64_t missed = account.overwritten_events(); missed != 0) {
     fmt::format_to(append, "overwritten before they were read, and announced so: {}\n", missed);
   }
+  if (const uint64_t missed = account.missed_events(); missed != 0) {
+    fmt::format_to(append, "missed by this client alone, and announced so: {}\n", missed);
+  }
   if (all.account.open != 0) {
     fmt::format_to(append, "{} reservations were still open at the end\n", all.account.open);
   }

@@ -43,6 +43,11 @@ inline constexpr uint8_t batch_flag_stream = 0x04;
 // `position` is where the gap begins.
 inline constexpr uint8_t batch_flag_overwritten = 0x08;
 
+// Not a record of a ring either: a loss_payload with what this client, and no other, has missed at this place because it was
+// slow. Those records are part of `committed`. The entry's cpu is batch_no_cpu.
+inline constexpr uint8_t batch_flag_client_loss = 0x10;
+inline constexpr uint16_t batch_no_cpu = 0xffff;
+
 struct batch_entry {
   uint32_t entry_bytes;  // this struct, the record and its padding
   uint16_t cpu;
@@ -69,6 +74,7 @@ struct delivered_record {
   uint32_t payload_length;
   bool of_stream = false;  // batch_flag_stream
   bool overwritten = false;  // batch_flag_overwritten
+  bool client_loss = false;  // batch_flag_client_loss
 };
 
 enum class batch_status : uint32_t {

@@ -48,27 +48,13 @@ class batch_writer {
 
   // What a CPU has dropped since load, for a gap that no record follows (batch_flag_figures).
   [[nodiscard]] bool add_figures(uint16_t cpu, const loss_summary& figures) {
-    uint32_t entries = 0;
-    for (uint32_t events : figures.dropped) entries += events != 0;
-    const uint32_t length =
-        record_header_size + static_cast<uint32_t>(sizeof(loss_payload) + entries * sizeof(loss_entry));
-    uint8_t* to = open_entry(length, cpu, lane_main, batch_flag_figures, 0);
-    if (to == nullptr) return false;
-    const record_header record{make_state_and_length(record_state::committed, length),
-                               record_type_loss,
-                               1,
-                               record_flag_critical,
-                               static_cast<uint32_t>(figures.last_time),
-                               static_cast<uint32_t>(figures.last_time >> 32)};
-    const loss_payload payload{figures.first_time, figures.last_time, figures.bytes, figures.events, entries, 0};
-    to = put(to, &record, sizeof record);
-    to = put(to, &payload, sizeof payload);
-    for (uint32_t type = 0; type < max_record_types; ++type) {
-      if (figures.dropped[type] == 0) continue;
-      const loss_entry entry{static_cast<uint16_t>(type), 0, 0, figures.dropped[type]};
-      to = put(to, &entry, sizeof entry);
-    }
-    return true;
+    return add_loss(cpu, batch_flag_figures, {figures.first_time, figures.last_time, figures.bytes, figures.events, 0, 0},
+                    figures.dropped);
+  }
+
+  // What this client has missed here (batch_flag_client_loss).
+  [[nodiscard]] bool add_client_loss(const loss_payload& gap, const uint64_t (&by_type)[max_record_types]) {
+    return add_loss(batch_no_cpu, batch_flag_client_loss, gap, by_type);
   }
 
   uint32_t record_count() const { return header_.record_count; }
@@ -95,6 +81,29 @@ class batch_writer {
     for (uint64_t& moved : gap) moved = moved <= counter ? moved + (time - counter) : time;
     if (gap[0] > gap[1]) gap[0] = gap[1];
     copy_bytes(record + record_header_size, gap, sizeof gap);
+  }
+
+  template <class count>
+  [[nodiscard]] bool add_loss(uint16_t cpu, uint8_t flag, loss_payload payload, const count (&by_type)[max_record_types]) {
+    for (count events : by_type) payload.entry_count += events != 0;
+    const uint32_t length =
+        record_header_size + static_cast<uint32_t>(sizeof payload + payload.entry_count * sizeof(loss_entry));
+    uint8_t* to = open_entry(length, cpu, lane_main, flag, 0);
+    if (to == nullptr) return false;
+    const record_header record{make_state_and_length(record_state::committed, length),
+                               record_type_loss,
+                               1,
+                               record_flag_critical,
+                               static_cast<uint32_t>(payload.last_time),
+                               static_cast<uint32_t>(payload.last_time >> 32)};
+    to = put(to, &record, sizeof record);
+    to = put(to, &payload, sizeof payload);
+    for (uint32_t type = 0; type < max_record_types; ++type) {
+      if (by_type[type] == 0) continue;
+      const loss_entry entry{static_cast<uint16_t>(type), 0, 0, by_type[type]};
+      to = put(to, &entry, sizeof entry);
+    }
+    return true;
   }
 
   // Where the record goes, or null. Padding is zeroed: nothing of an earlier batch leaks.

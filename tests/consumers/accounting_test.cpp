@@ -218,6 +218,31 @@ TEST(accounting, what_is_announced_as_overwritten_was_committed_and_not_dropped)
   EXPECT_EQ(a.check().size(), 2u);
 }
 
+// One of several clients: what was committed was received, or it was told that it missed it; by type, over all CPUs.
+TEST(accounting, what_this_client_alone_has_missed_was_committed_and_not_dropped) {
+  agreement a;
+  a.driver.rows[1].account.attempted += 4;
+  a.driver.rows[1].account.committed += 4;
+  a.raised.by_type[event_type_image_load] += 4;
+  EXPECT_EQ(a.check().size(), 1u);
+  EXPECT_FALSE(a.account.drained(a.driver));
+  loss_event missed;
+  missed.by_client = true;
+  missed.entry_count = 1;
+  missed.entries[0] = {event_type_image_load, 0, 0, 3};
+  a.account.announced(batch_no_cpu, missed);
+  EXPECT_EQ(a.check().size(), 1u) << "one is missing that it was not told of";
+  EXPECT_FALSE(a.account.drained(a.driver));
+  missed.entries[0].events = 1;
+  a.account.announced(batch_no_cpu, missed);
+  EXPECT_EQ(a.check(), std::vector<std::string>());
+  EXPECT_TRUE(a.account.drained(a.driver));
+  EXPECT_EQ(a.account.missed_events(), 4u);
+  EXPECT_EQ(a.account.announced_events(), 3u) << "the rings lost no more";
+  a.account.announced(batch_no_cpu, missed);
+  EXPECT_EQ(a.check().size(), 1u) << "told of one more than is missing";
+}
+
 TEST(accounting, a_record_from_the_next_tick_has_waited_for_nothing) {
   accounting account;
   const delivered_record record{{1, 0, 0, 0}, 1000, 8, 1, 0, false, false, nullptr, 48};
