@@ -6,7 +6,7 @@ namespace sluice {
 namespace {
 
 template <class message>
-NTSTATUS answer(const message& what, void* buffer, ULONG out, ULONG_PTR& written) {
+NTSTATUS answer(const message& what, void* buffer, uint32_t out, uint32_t& written) {
   if (out < sizeof what) return STATUS_BUFFER_TOO_SMALL;
   copy_bytes(buffer, &what, sizeof what);
   written = sizeof what;
@@ -57,6 +57,7 @@ NTSTATUS NTAPI sensor::on_cleanup(PDEVICE_OBJECT device, PIRP irp) {
   sensor& self = of(device);
   PFILE_OBJECT const file = IoGetCurrentIrpStackLocation(irp)->FileObject;
   self.worker_.cancel(file);
+  if (self.reader_ == file) self.worker_.detach_reader();  // only its own clean-up makes it another's
   InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_), nullptr, file);
   return complete(irp, STATUS_SUCCESS);
 }
@@ -71,7 +72,7 @@ NTSTATUS NTAPI sensor::on_read(PDEVICE_OBJECT device, PIRP irp) {
                                                          stack->FileObject, nullptr);
   if (reader != nullptr && reader != stack->FileObject) return complete(irp, STATUS_SHARING_VIOLATION);
   // Before the request: what happens from now on is for this client.
-  if (InterlockedExchange(&self.attached_, 1) == 0) self.channel_.allow_types(~uint64_t{0});
+  self.attach();
   self.worker_.read(irp);
   return STATUS_PENDING;
 }
@@ -87,14 +88,21 @@ NTSTATUS NTAPI sensor::on_control(PDEVICE_OBJECT device, PIRP irp) {
     of(device).worker_.copy_ring(irp);
     return STATUS_PENDING;
   }
-  ULONG_PTR written = 0;
-  const NTSTATUS status = of(device).control(request.IoControlCode, irp, irp->AssociatedIrp.SystemBuffer,
-                                             request.InputBufferLength, request.OutputBufferLength, written);
+  uint32_t written = 0;
+  const NTSTATUS status = of(device).control(request.IoControlCode, irp->AssociatedIrp.SystemBuffer,
+                                             request.InputBufferLength, request.OutputBufferLength, written, nullptr);
   return complete(irp, status, written);
 }
 
-// METHOD_BUFFERED: `buffer` is the system's, in and out, and null if both lengths are zero.
-NTSTATUS sensor::control(ULONG code, PIRP, void* buffer, ULONG in, ULONG out, ULONG_PTR& written) {
+// A client that comes first ends the time in which nothing is recorded (HoldUntilAttach = 0).
+void sensor::attach() {
+  if (InterlockedExchange(&attached_, 1) == 0) channel_.allow_types(~uint64_t{0});
+}
+
+// Every control request, of the device and of the port. METHOD_BUFFERED: `buffer` is the system's, in and out, and may be null if
+// both lengths are zero. `from`: the client on the port that asks; null: the device. The device's statistics go the other way
+// above, since a dispatch routine may not wait; the answer is made by the same function.
+NTSTATUS sensor::control(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written, client_stream* from) {
   switch (code) {
     case protocol::code_capabilities: return answer(capabilities(), buffer, out, written);
     case protocol::code_set_types: {
@@ -109,7 +117,15 @@ NTSTATUS sensor::control(ULONG code, PIRP, void* buffer, ULONG in, ULONG out, UL
       if (NT_SUCCESS(status)) written = needed;
       return status;
     }
-    case protocol::code_flush: worker_.flush(); return STATUS_SUCCESS;
+    case protocol::code_statistics: return worker_.statistics_now(buffer, out, written);
+    case protocol::code_clients: return worker_.clients().copy_rows(port_.status(), buffer, out, written);
+    case protocol::code_flush:
+      if (from != nullptr) {
+        worker_.clients().request_flush(*from);
+      } else {
+        worker_.flush();
+      }
+      return STATUS_SUCCESS;
     case protocol::code_set_filter:
     case protocol::code_clear_filter:
     case protocol::code_filter: return control_filter(code, buffer, in, out, written);
@@ -119,15 +135,12 @@ NTSTATUS sensor::control(ULONG code, PIRP, void* buffer, ULONG in, ULONG out, UL
 
 // The buffer is the system's copy, which no process can reach. It is copied once more all the same before it is looked at: the
 // filter keeps that copy.
-NTSTATUS sensor::control_filter(ULONG code, void* buffer, ULONG in, ULONG out, ULONG_PTR& written) {
+NTSTATUS sensor::control_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written) {
   // A kernel component may call from anywhere; a filter is compiled, and its former one waited for, at PASSIVE_LEVEL.
   if (KeGetCurrentIrql() != PASSIVE_LEVEL) return STATUS_INVALID_DEVICE_STATE;
   event_filter& filter = channel_.filter();
   if (code == protocol::code_filter) {
-    uint32_t bytes = 0;
-    const NTSTATUS status = filter.read(buffer, out, bytes);
-    written = bytes;
-    return status;
+    return filter.read(buffer, out, written);
   }
   if (out < sizeof(filter_answer)) return STATUS_BUFFER_TOO_SMALL;  // before anything changes
   filter_answer result{};

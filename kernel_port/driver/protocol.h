@@ -1,8 +1,11 @@
-// What a client and the driver say to each other through the device. Shared by driver and consumers; fixed width.
+// What a client and the driver say to each other, through the device or the filter communication port. Shared by driver and
+// consumers; fixed width, little-endian.
 //
 // Reading: IRP_MJ_READ gives one batch (pipeline/batch.h) in merge order; it pends while nothing is ready. A read buffer
 // shorter than min_read_bytes fails with STATUS_BUFFER_TOO_SMALL. One handle at a time may read.
 // Control: METHOD_BUFFERED device controls below. Every message starts with its version.
+// The port: docs/port.md. A client connects with a port_context; each message it gets is one batch; what it sends is a
+// port_message and the input of the control, what comes back is the control's output.
 #pragma once
 
 #include "pipeline/account.h"
@@ -38,6 +41,62 @@ inline constexpr uint32_t code_clear_filter = control_code(0x906, access_write);
 inline constexpr uint32_t code_filter = control_code(0x907, access_read);         // out: filter_state, then the message; too short a buffer: filter_state alone and STATUS_BUFFER_OVERFLOW
 
 inline constexpr uint32_t code_copy_ring = control_code(0x910, access_read);  // in: ring_copy_request; out: ring_copy, records
+inline constexpr uint32_t code_clients = control_code(0x908, access_read);       // out: clients_header, client_row[]
+
+inline constexpr char16_t port_name[] = u"\\SluicePort";
+inline constexpr uint32_t max_port_clients = 32;
+inline constexpr uint32_t client_name_bytes = 32;
+inline constexpr uint32_t max_control_bytes = (4u << 20) + 4096;  // of a message over the port, each way
+
+// The context of a connection. What cannot be served is refused, and nothing is assumed for it.
+inline constexpr uint32_t port_context_magic = 0x50434c53;  // "SLCP"
+inline constexpr uint32_t port_order_merged = 0;            // the order of the merge: pipeline/merge.h, M1
+inline constexpr uint32_t port_flag_without_own_process = 0x0001;  // events that happen in the client's process are left out
+struct port_context {
+  uint32_t magic;
+  uint32_t version;    // protocol::version; another one: STATUS_REVISION_MISMATCH
+  uint64_t types;      // bit n: type n is wanted; what describes the stream comes always
+  uint32_t order;      // port_order_merged; another one: STATUS_NOT_SUPPORTED
+  uint32_t flags;      // port_flag_*; an unknown one: STATUS_INVALID_PARAMETER
+  char name[client_name_bytes];  // printable ASCII, at least one character, then zeros: STATUS_INVALID_PARAMETER otherwise
+};
+static_assert(sizeof(port_context) == 56);
+
+// In front of what a client sends over the port.
+struct port_message {
+  uint32_t version;
+  uint32_t code;  // code_*, as for the device
+};
+static_assert(sizeof(port_message) == 8);
+
+struct clients_header {
+  uint32_t version;
+  uint32_t row_count;   // clients that there are; rows follow for as many as fit
+  int32_t port_status;  // NTSTATUS: why there is no port (STATUS_FLT_NOT_INITIALIZED: not yet); 0: there is one
+  uint32_t reserved;
+  // Sums over the clients that have left: gone_offered = gone_delivered + gone_lost + gone_undelivered, always.
+  uint64_t gone_clients;
+  uint64_t gone_offered;
+  uint64_t gone_delivered;
+  uint64_t gone_lost;
+  uint64_t gone_undelivered;  // waited in their queues when they left
+};
+static_assert(sizeof(clients_header) == 56);
+
+// offered = delivered + lost + waiting, always, also while events flow.
+struct client_row {
+  char name[client_name_bytes];
+  uint64_t types;
+  uint32_t pid;
+  uint32_t waiting_batches;
+  uint64_t offered;  // records that it wants
+  uint64_t delivered;
+  uint64_t lost;     // for want of room in its queue; announced to it
+  uint64_t waiting;  // in its queue, or in a message that is being sent
+  uint64_t delivered_batches;
+  uint64_t failed_sends;  // of FltSendMessage, other than by timeout; the batch is sent again
+};
+static_assert(sizeof(client_row) == 96);
 
 // Which registration the kernel gave, per callback.
 enum class registration : uint8_t { none = 0, plain = 1, ex = 2, ex2 = 3 };

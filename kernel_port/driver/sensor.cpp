@@ -88,11 +88,22 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   status = images_.start(channel_, functions_);
   if (!NT_SUCCESS(status)) return status;
   // A kernel that gives no registry callback is no reason not to load: the capabilities say so.
-  return registry_.start(channel_, functions_, driver, options.registry_operations, options.registry_data_bytes);
+  status = registry_.start(channel_, functions_, driver, options.registry_operations, options.registry_data_bytes);
+  if (!NT_SUCCESS(status)) return status;
+  // Nor is one without a filter manager: clients read the device.
+  port_.start(driver, functions_, channel_, worker_,
+              {this,
+               [](void* self, uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written,
+                  client_stream* from) {
+                 return static_cast<sensor*>(self)->control(code, buffer, in, out, written, from);
+               },
+               [](void* self) { static_cast<sensor*>(self)->attach(); }});
+  return STATUS_SUCCESS;
 }
 
 void sensor::stop() {
   PAGED_CODE();
+  port_.stop();
   registry_.stop();
   images_.stop();
   threads_.stop();

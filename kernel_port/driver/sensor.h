@@ -4,10 +4,12 @@
 //   status = sluice::sensor::create(driver, registry_path, sensor);   // DriverEntry
 //   sluice::sensor::destroy(sensor);                                  // Unload
 //
-// It registers the notify routines that this kernel has, creates the device \Device\Sluice, and runs the worker that
-// merges. A driver's own events go through events(): register a type at PASSIVE_LEVEL, write at up to DISPATCH_LEVEL.
+// It registers the notify routines that this kernel has, creates the device \Device\Sluice, runs the worker that merges, and
+// opens the filter communication port. A driver's own events go through events(): register a type at PASSIVE_LEVEL, write at
+// up to DISPATCH_LEVEL.
 #pragma once
 
+#include "kernel_port/driver/port.h"
 #include "kernel_port/driver/worker.h"
 #include "producers/image_producer.h"
 #include "producers/own_types.h"
@@ -47,8 +49,9 @@ class sensor {
   static NTSTATUS NTAPI on_read(PDEVICE_OBJECT device, PIRP irp);
   static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp);
 
-  NTSTATUS control(ULONG code, PIRP irp, void* buffer, ULONG in, ULONG out, ULONG_PTR& written);
-  NTSTATUS control_filter(ULONG code, void* buffer, ULONG in, ULONG out, ULONG_PTR& written);
+  NTSTATUS control(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written, client_stream* from);
+  NTSTATUS control_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written);
+  void attach();
   protocol::capabilities capabilities();
   uint64_t available_types();
   NTSTATUS set_types(const protocol::set_types& request);
@@ -64,6 +67,7 @@ class sensor {
   thread_producer threads_;
   image_producer images_;
   registry_producer registry_;
+  port port_;
   PDEVICE_OBJECT device_ = nullptr;
   LONG attached_ = 0;                       // a client has read
   PFILE_OBJECT volatile reader_ = nullptr;  // the handle that reads; one at a time

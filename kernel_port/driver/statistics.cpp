@@ -9,7 +9,26 @@
 
 namespace sluice {
 
+NTSTATUS worker::statistics_now(void* buffer, uint32_t size, uint32_t& written) {
+  PAGED_CODE();
+  statistics_call call{buffer, size, 0, STATUS_SUCCESS, {}};
+  KeInitializeEvent(&call.done, NotificationEvent, FALSE);
+  ExAcquireFastMutex(&statistics_mutex_);
+  InterlockedExchangePointer(reinterpret_cast<PVOID volatile*>(&statistics_call_), &call);
+  KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
+  KeWaitForSingleObject(&call.done, Executive, KernelMode, FALSE, nullptr);
+  ExReleaseFastMutex(&statistics_mutex_);
+  written = call.written;
+  return call.status;
+}
+
 bool worker::serve_statistics() {
+  if (void* const waiting = InterlockedExchangePointer(reinterpret_cast<PVOID volatile*>(&statistics_call_), nullptr)) {
+    statistics_call& call = *static_cast<statistics_call*>(waiting);
+    call.status = collect_statistics(call.buffer, call.size, call.written);
+    KeSetEvent(&call.done, IO_NO_INCREMENT, FALSE);
+    return true;
+  }
   PIRP const irp = statistics_.remove();
   if (irp == nullptr) return false;
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);

@@ -15,6 +15,9 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
 
   KeInitializeEvent(&attention_, SynchronizationEvent, FALSE);
   KeInitializeSpinLock(&clock_lock_);
+  KeInitializeEvent(&reader_ready_, NotificationEvent, FALSE);
+  ExInitializeFastMutex(&statistics_mutex_);
+  clients_.start(&attention_);
   reads_.start();
   statistics_.start();
   copies_.start();
@@ -66,6 +69,7 @@ void worker::stop() {
 }
 
 void worker::read(PIRP irp) {
+  InterlockedExchange(&reader_attached_, 1);
   reads_.insert(irp);
   KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
 }
@@ -121,9 +125,13 @@ void worker::loop() {
   while (InterlockedCompareExchange(&stopping_, 0, 0) == 0) {
     const pass_result result = pass();
     keep_anchored();
-    const bool copied = serve_ring_copy();  // one piece between two batches: neither waits long for the other
-    if (complete_batch() || copied) continue;
-    if (serve_statistics() || serve_flush(result)) continue;
+    bool busy = pass_room_ == 0;
+    const bool read = complete_batch() || serve_reader();
+    // Whoever asks is answered, however fast others read, or ask.
+    busy |= serve_ring_copy();  // one piece between two batches: neither waits long for the other
+    busy |= serve_statistics();
+    busy |= serve_client_flushes();
+    if (read || serve_flush(result) || busy) continue;
     if (result.end == pass_end::sink_full) {
       // A record is ready and nobody reads. Producers need not signal: only a request can change that.
       wait(0);
@@ -133,9 +141,18 @@ void worker::loop() {
   }
 }
 
-// One merge pass into the batch of the oldest read request; what it took is given back to the producers at once.
+// One merge pass into the batch of the oldest read request, or the clients' queues; what it took is given back to the producers
+// at once.
 pass_result worker::pass() {
-  const pass_result result = merge_.pass(batch_sink{*this});
+  pass_result result;
+  {
+    const distribution::lock held(clients_);
+    prepare_reader();
+    direct_ = !clients_.any();
+    pass_room_ = most_of_a_pass;
+    result = merge_.pass(batch_sink{*this});
+    hand_over();
+  }
   merge_.release();
   events_flow_ |= result.emitted != 0;
   report_overdue();
@@ -164,7 +181,7 @@ bool worker::open_batch() {
 }
 
 bool worker::accept(const record_view<native_seam>& record) {
-  if (!open_batch() || !batch_.add(record)) return false;
+  if (!(direct_ ? open_batch() && batch_.add(record) : share_out(record))) return false;
   if (record.type() == record_type_loss) {
     loss_payload loss;
     copy_bytes(&loss, record.payload(), sizeof loss);
@@ -175,11 +192,11 @@ bool worker::accept(const record_view<native_seam>& record) {
 
 // A clock epoch begins at this place of the stream: says so, and how its times stand to UTC.
 bool worker::begin_epoch(const epoch_start& start) {
-  const epoch_payload epoch{start.epoch, 0, start.offset(), start.first};
-  if (!open_batch() || !batch_.has_room(2, sizeof(epoch_payload) + sizeof(anchor_payload))) return false;
   const clock_relation now{start.epoch, start.offset(), read_clocks(start.offset())};
-  if (!batch_.add_of_stream(record_type_epoch, start.time, &epoch, sizeof epoch) ||
-      !batch_.add_of_stream(record_type_anchor, start.time, &now.anchor, sizeof now.anchor)) {
+  const client_stream::epoch_news news{start.time, {start.epoch, 0, start.offset(), start.first}, now.anchor};
+  if (!direct_) {
+    clients_.begin_epoch(news);
+  } else if (!open_batch() || !news.add_to(batch_)) {
     return false;
   }
   const spin_lock_scope lock(clock_lock_);
@@ -199,39 +216,44 @@ bool worker::complete_batch() {
 // A flush is served when nothing that was final at the time of the request is left: the pass before this one did not end
 // for want of room. Then a read is completed even with an empty batch.
 bool worker::serve_flush(const pass_result& last) {
-  if (last.end == pass_end::sink_full || InterlockedExchange(&flush_requested_, 0) == 0) return false;
+  if (!direct_ || last.end == pass_end::sink_full || InterlockedExchange(&flush_requested_, 0) == 0) return false;
   // Bounded: a client that flushes without pause completes its own reads early, and does not hold the worker.
   for (uint32_t attempt = 0; attempt < 16; ++attempt) {
     // The margin passes first: what was closed before the request is older than T in the next pass.
     KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
     const pass_result result = pass();
-    if (result.end == pass_end::sink_full || !open_batch()) {
-      // More than one batch, or nobody reads yet: the flush goes on with the next read.
+    if (!direct_ || result.end == pass_end::sink_full || !open_batch()) {
+      // More than one batch, or nobody reads yet, or the reader has got a queue: the flush goes on with the next read.
       InterlockedExchange(&flush_requested_, 1);
       return complete_batch();
     }
     // A request that was made before this read was issued must be covered by a pass that comes after it.
     if (InterlockedExchange(&flush_requested_, 0) == 0) break;
   }
-  add_unannounced();
+  add_unannounced(batch_);
   return complete_batch();
 }
 
 // R4 for gaps that no record follows yet: from the published figures.
-bool worker::add_unannounced() {
+bool worker::add_unannounced(batch_writer& to) {
   for (uint32_t cpu = 0; cpu < attached_cpus_; ++cpu) {
     loss_summary figures;
-    uint32_t attempts = 0;
-    while (!read_loss_figures(channel_->region(cpu, lane_main).producer->loss, figures)) {
-      if (++attempts == 1000) return false;  // the CPU drops without pause; the next flush tells
-    }
-    if (figures.events == announced_[cpu]) continue;
-    if (merge_.offset() != 0) {  // times of an epoch that is over cannot be told apart: they are no later than now
-      const uint64_t now = stream_time(merge_.source().now());
-      figures.last_time = stream_time(figures.last_time) < now ? stream_time(figures.last_time) : now;
-      figures.first_time = stream_time(figures.first_time) < now ? stream_time(figures.first_time) : now;
-    }
-    if (!batch_.add_figures(static_cast<uint16_t>(cpu), figures)) return false;
+    if (!read_figures(cpu, figures)) return false;
+    if (figures.events != announced_[cpu] && !to.add_figures(static_cast<uint16_t>(cpu), figures)) return false;
+  }
+  return true;
+}
+
+// What a CPU has dropped since load. False: it drops without pause; later.
+bool worker::read_figures(uint32_t cpu, loss_summary& figures) {
+  uint32_t attempts = 0;
+  while (!read_loss_figures(channel_->region(cpu, lane_main).producer->loss, figures)) {
+    if (++attempts == 1000) return false;
+  }
+  if (merge_.offset() != 0) {  // times of an epoch that is over cannot be told apart: they are no later than now
+    const uint64_t now = stream_time(merge_.source().now());
+    figures.last_time = stream_time(figures.last_time) < now ? stream_time(figures.last_time) : now;
+    figures.first_time = stream_time(figures.first_time) < now ? stream_time(figures.first_time) : now;
   }
   return true;
 }

@@ -1,11 +1,14 @@
-// The worker: the system thread that merges the rings and completes read requests with batches.
+// The worker: the system thread that merges the rings and gives what it merged to the clients.
 //
-// It is the only consumer of the rings. While no request waits, it takes nothing: what a client does not read stays in the
-// rings, and what does not fit there is dropped and announced. A slow client costs itself.
+// It is the only consumer of the rings. While the device's reader is the only client, batches are made in the buffers of its
+// requests; while no request waits, nothing is taken: what it does not read stays in the rings, and what does not fit there is
+// dropped and announced. With clients on the port, each has a queue (kernel_port/driver/distribution.h), the reader too.
+// A slow client costs itself.
 //
 // Requests come at up to DISPATCH_LEVEL; the merge, statistics and completion run at PASSIVE_LEVEL in the thread.
 #pragma once
 
+#include "kernel_port/driver/distribution.h"
 #include "kernel_port/driver/options.h"
 #include "kernel_port/driver/protocol.h"
 #include "kernel_port/driver/request_queue.h"
@@ -36,6 +39,14 @@ class worker {
   void flush();
   // Completes everything that waits for this handle.
   void cancel(PFILE_OBJECT file);
+  // The handle that reads has gone, and what waited for it. <= APC_LEVEL.
+  void detach_reader();
+
+  // For clients on the port: who they are, and what the control path asks for. The answer to query_statistics above, made
+  // while the caller waits: PASSIVE_LEVEL, while the thread runs.
+  distribution& clients() { return clients_; }
+  NTSTATUS statistics_now(void* buffer, uint32_t size, uint32_t& written);
+  uint64_t frequency() const { return frequency_; }
 
   // How the stream's time stands to the counter, and to UTC. Up to DISPATCH_LEVEL.
   struct clock_relation {
@@ -65,6 +76,11 @@ class worker {
 
   static VOID NTAPI run(PVOID context);
   void loop();
+  bool share_out(const record_view<native_seam>& record);
+  void prepare_reader();
+  bool serve_reader();
+  void give_to_reader(PIRP irp);
+  bool serve_client_flushes();
   bool accept(const record_view<native_seam>& record);
   uint32_t attach_rings();
   bool open_batch();
@@ -74,7 +90,9 @@ class worker {
   pass_result pass();
   bool complete_batch();
   bool serve_flush(const pass_result& last);
-  bool add_unannounced();
+  bool add_unannounced(batch_writer& to);
+  bool read_figures(uint32_t cpu, loss_summary& figures);
+  void hand_over();
   void sleep();
   void pause(uint32_t attempt);
   void wait(uint64_t ticks);
@@ -122,6 +140,29 @@ class worker {
   request_queue statistics_;
   request_queue copies_;
   bool requests_started_ = false;
+
+  // The lock of the distribution is held for a pass: this bounds it, in bytes of records, while there are clients.
+  static constexpr uint32_t most_of_a_pass = 2 * client_stream::batch_bytes;
+
+  distribution clients_;
+  bool direct_ = true;           // straight into the reader's buffers; as of the last pass
+  uint32_t pass_room_ = 0;       // 0: the pass ended for it, not for want of room elsewhere
+  uint64_t shared_out_to_ = 0;   // stream time of the last record that went to the clients
+  client_stream reader_;      // of the device, while there are clients on the port
+  bool reader_listed_ = false;
+  LONG reader_attached_ = 0;  // somebody has read since the last detach_reader
+  KEVENT reader_ready_{};
+
+  // One caller of statistics_now; the others wait for the mutex.
+  FAST_MUTEX statistics_mutex_{};
+  struct statistics_call {
+    void* buffer;
+    uint32_t size;
+    uint32_t written;
+    NTSTATUS status;
+    KEVENT done;
+  };
+  statistics_call* volatile statistics_call_ = nullptr;
 
   PIRP batch_irp_ = nullptr;
   batch_writer batch_;

@@ -1,0 +1,77 @@
+// Who gets the stream: the clients that are there now, each with a queue of its own.
+//
+// A record moves on as soon as one client that wants it has taken it; the others that want it and have no room lose it, each
+// on its own account. While nobody who wants it has room, it stays in the rings: a single client is never skipped, it holds
+// the stream back, and the rings drop and announce as they do. So a slow client never holds up another one.
+//
+// One fast mutex, held for a merge pass by the worker, briefly by everybody else. <= APC_LEVEL, all members.
+#pragma once
+
+#include "kernel_port/driver/client_stream.h"
+#include "producers/scopes.h"
+
+namespace sluice {
+
+class distribution {
+ public:
+  static constexpr uint32_t max_clients = protocol::max_port_clients + 1;  // and who reads the device
+
+  // `room` is set when there is room again for what had to wait.
+  void start(KEVENT* room);
+
+  class lock {
+   public:
+    explicit lock(distribution& of) : of_(of) { ExAcquireFastMutex(&of_.mutex_); }
+    ~lock() { ExReleaseFastMutex(&of_.mutex_); }
+    lock(const lock&) = delete;
+    lock& operator=(const lock&) = delete;
+
+   private:
+    distribution& of_;
+  };
+
+  // For any thread. False: there are max_clients.
+  [[nodiscard]] bool add(client_stream& client);
+  void remove(client_stream& client);
+  void request_flush(client_stream& client);
+  client_stream::batch take(client_stream& client);
+  void given_back(client_stream& client, bool delivered);
+  void count_failed_send(client_stream& client);
+  // `out`: protocol::clients_header and as many rows as fit.
+  NTSTATUS copy_rows(NTSTATUS port_status, void* out, uint32_t size, uint32_t& written);
+
+  // For the worker, with the lock held.
+  [[nodiscard]] bool add_locked(client_stream& client);
+  void remove_locked(client_stream& client);
+  bool any() const { return count_ != 0; }
+  bool is_only(const client_stream& client) const { return count_ == 1 && clients_[0] == &client; }
+  // False: nobody who wants it has room; nothing was done.
+  bool accept(const record_view<native_seam>& record);
+  void begin_epoch(const client_stream::epoch_news& news);
+  template <class add_figures>
+  void hand_over(uint32_t cpus, add_figures&& add) {
+    for (uint32_t i = 0; i < count_; ++i) clients_[i]->hand_over(cpus, add);
+  }
+  // Flushes: client_stream. True: a pass is needed.
+  bool begin_flushes(uint64_t now);
+  void note_pass(bool complete, uint64_t reached);
+  // True: for somebody. Who has no room is asked again when it has.
+  template <class add_figures>
+  bool settle_flushes(add_figures&& add) {
+    bool settled = false;
+    for (uint32_t i = 0; i < count_; ++i) {
+      if (!clients_[i]->takes_by_request()) settled |= clients_[i]->settle_flush(add);
+    }
+    return settled;
+  }
+
+ private:
+  friend class lock;
+  FAST_MUTEX mutex_{};
+  KEVENT* room_ = nullptr;
+  uint32_t count_ = 0;
+  client_stream* clients_[max_clients] = {};
+  protocol::clients_header gone_{};  // of it, what counts clients that have left
+};
+
+}  // namespace sluice
