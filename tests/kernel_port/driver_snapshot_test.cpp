@@ -196,11 +196,12 @@ TEST_P(driver_snapshot, of_rings_at_rest_shows_what_they_hold) {
 TEST_P(driver_snapshot, of_rings_under_load_shows_whole_events_without_gaps) {
   constexpr uint32_t cpus = 3;
   constexpr int snapshots = 15;
-  loaded_machine on(machine_of(GetParam(), 16384, cpus));
+  // Large enough for its producer to come past while it is copied.
+  loaded_machine on(machine_of(GetParam(), GetParam() == ring_mode::overwrite ? 256 << 10 : 16384, cpus));
   background_reader reader(on.machine);
   device_source source(on.machine, 4000);
   load writers(on.machine, cpus);
-  writers.wait_for(1000);  // some laps
+  writers.wait_for(5000);  // a lap and more
   uint64_t events = 0;
   for (int i = 0; i < snapshots; ++i) {
     uint64_t before[cpus];

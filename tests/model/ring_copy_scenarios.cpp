@@ -24,7 +24,7 @@ struct copied_ring {
   uint32_t written = 0;
   uint64_t last_time = 0;
   uint32_t disguised = 0;  // the number of the record whose payload looks like a header
-  static constexpr uint32_t disguise[] = {make_state_and_length(record_state::committed, 40), 0};
+  static constexpr uint32_t disguise[] = {make_state_and_length(record_state::committed, 32), 0};
 
   void attach() {
     region.producer = &producer;
@@ -130,7 +130,7 @@ struct overwritten_between_pieces : scenario, two_records {
 };
 const registration<overwritten_between_pieces, 2> c2("ring_copy/overwritten_between_pieces", 0);
 
-// Records that do not stand where those of the lap before stood: a payload that looks like a header of 40 bytes comes over
+// Records that do not stand where those of the lap before stood: a payload that looks like a header of 32 bytes comes over
 // the header of the second record.
 struct payload_over_a_header : scenario, copied_ring<ring_mode::overwrite, 24, 0> {
   void prepare() override {
