@@ -185,8 +185,8 @@ MUTATIONS = [
              ("kernel_port/driver/worker.cpp", "  if (result.may_sleep() && result.emitted == 0) {", "  channel_->wake().announce(announcement::any_close);\n  if (result.may_sleep() && result.emitted == 0) {"),
              runs=[DRIVER, DRIVER.replace("--no-perturb", "")]),
     mutation("the driver's batches lose a record when they are full",
-             ("kernel_port/driver/worker.cpp", "if (!open_batch() || !batch_.add(record)) return false;",
-              "if (!open_batch()) return false;\n  if (!batch_.add(record)) return true;"),
+             ("kernel_port/driver/worker.cpp", "if (!(direct_ ? open_batch() && batch_.add(record) : share_out(record))) return false;",
+              "if (direct_ ? !open_batch() : !share_out(record)) return false;\n  if (direct_ && !batch_.add(record)) return true;"),
              runs=[DRIVER]),
     # Believed to be out of the stress's reach: docs/stress.md says why.
     mutation("times are not clamped (the simulated clock never goes back)",
