@@ -2,35 +2,26 @@
 // is final; everything else is a device control. The device is one of the simulated machine's.
 #pragma once
 
-#include <memory>
 #include <string_view>
 
-#include "consumers/event_source.h"
-#include "kernel_port/sim/machine.h"
+#include "consumers/driver_source.h"
 
 namespace sluice {
 
-class device_source : public event_source {
+class device_source : public driver_source {
  public:
   // Opens the device as process `pid`. Throws source_error.
   device_source(sim::machine& machine, uint32_t pid, std::u16string_view name = u"Sluice");
 
-  size_t least_buffer() const override { return protocol::min_read_bytes; }
   read_result read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) override;
-  protocol::capabilities capabilities() override;
-  driver_statistics statistics() override;
-  std::vector<uint8_t> types() override;
-  void set_types(uint64_t types) override;
-  filter_answer set_filter(std::span<const uint8_t> message) override;
-  size_t copy_ring(const protocol::ring_copy_request& request, std::span<uint8_t> answer) override;
-  void flush() override;
   void cancel() override;
-  uint64_t now() override;
 
   void close();
 
  private:
-  uint64_t control(const char* what, uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out);
+  NTSTATUS request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) override {
+    return file_.control(code, in, out, bytes);
+  }
 
   sim::file file_;
 };

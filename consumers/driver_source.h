@@ -1,0 +1,32 @@
+// What the sources that reach a driver have in common: its control requests (kernel_port/driver/protocol.h), which are the same
+// through the device and through the port.
+#pragma once
+
+#include "consumers/event_source.h"
+#include "kernel_port/sim/machine.h"
+
+namespace sluice {
+
+class driver_source : public event_source {
+ public:
+  size_t least_buffer() const override { return protocol::min_read_bytes; }
+  protocol::capabilities capabilities() override;
+  driver_statistics statistics() override;
+  std::vector<uint8_t> types() override;
+  void set_types(uint64_t types) override;
+  filter_answer set_filter(std::span<const uint8_t> message) override;
+  size_t copy_ring(const protocol::ring_copy_request& what, std::span<uint8_t> answer) override;
+  void flush() override;
+  uint64_t now() override;
+
+ protected:
+  // One request and its answer. From any thread.
+  virtual NTSTATUS request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) = 0;
+  // As a source_error.
+  [[noreturn]] static void fail(const char* what, NTSTATUS status);
+
+ private:
+  uint64_t control(const char* what, uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out);
+};
+
+}  // namespace sluice

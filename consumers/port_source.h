@@ -1,0 +1,42 @@
+// The source that is a client of the driver's filter communication port (docs/port.md), one of up to 32: it says which types it
+// wants, has a queue in the driver, and is told what it alone has missed (loss_event::by_client).
+//
+// The port is one of the simulated machine's, behind the calls that a Windows client makes (kernel_port/sim/filter_port_client.h).
+#pragma once
+
+#include <mutex>
+#include <string>
+
+#include "consumers/driver_source.h"
+#include "kernel_port/sim/filter_port_client.h"
+
+namespace sluice {
+
+class port_source : public driver_source {
+ public:
+  struct wishes {
+    uint64_t types = ~uint64_t{0};     // bit n: type n; what describes the stream comes always
+    bool without_own_process = false;  // events that happen in this process are left out
+    std::string name = "sluice";       // for the driver's statistics: up to 32 characters of printable ASCII
+  };
+
+  // Connects as process `pid`. Throws source_error: also if the driver does not speak this version, or has clients enough.
+  port_source(sim::machine& machine, uint32_t pid, const wishes& what);
+
+  // Throws source_error once the driver has gone.
+  read_result read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) override;
+  void cancel() override;
+
+  // All clients, as the driver sees them.
+  std::vector<protocol::client_row> clients();
+
+ private:
+  NTSTATUS request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) override;
+
+  sim::filter_port port_;
+  std::mutex mutex_;
+  sim::pending_message pending_;  // of the read that waits
+  bool reading_ = false;
+};
+
+}  // namespace sluice
