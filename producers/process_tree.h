@@ -4,8 +4,8 @@
 // named as a parent but not seen to start. Bounded: a process that finds no room is counted, and its own children are
 // nobody's descendants.
 //
-// Up to DISPATCH_LEVEL, any thread: one spin lock, held for a few dozen instructions for each process that comes or goes, and while a
-// filter's rules are spread over the tree. Callbacks that only ask for a verdict do not come here.
+// Up to DISPATCH_LEVEL, any thread: one spin lock, held for a few dozen instructions for each process that comes or goes and for each
+// child that one leaves behind, and while a filter's rules are spread over the tree. Callbacks that only ask for a verdict do not come here.
 #pragma once
 
 #include "producers/process_verdicts.h"
