@@ -44,7 +44,7 @@ function(add_nt_driver name)
     add_custom_command(
       OUTPUT ${fltmgr}
       COMMAND ${nt_dlltool} --deterministic-libraries --temp-prefix fltmgr -d ${nt_directory}/imports/fltmgr.def
-              -l ${fltmgr}
+              -l libfltmgr.a
       WORKING_DIRECTORY ${output}
       DEPENDS ${nt_directory}/imports/fltmgr.def
       COMMENT "NT ${driver_MACHINE}: import library of the filter manager"
@@ -74,11 +74,14 @@ function(add_nt_driver name)
   endforeach()
 
   set(image ${output}/${name}.sys)
+  # The linker sorts the imports by the names of their archives, as they are given: by a path of this build's the image would depend on
+  # where it was built.
   add_custom_command(
     OUTPUT ${image}
     COMMAND ${nt_compiler} ${nt_link_options} ${nt_machine_link_options} -Wl,-Map,${output}/${name}.map ${objects}
-            ${fltmgr} -lntoskrnl -lhal -o ${image}.linked
+            libfltmgr.a -lntoskrnl -lhal -o ${image}.linked
     COMMAND ${Python3_EXECUTABLE} ${nt_directory}/finish_image.py ${image}.linked ${image}
+    WORKING_DIRECTORY ${output}
     DEPENDS ${objects} ${fltmgr} ${nt_directory}/finish_image.py
     COMMENT "NT ${driver_MACHINE}: linking ${name}.sys"
     VERBATIM)
