@@ -39,17 +39,23 @@ struct port_source_test : testing::Test {
     for (uint32_t i = 0; i < count; ++i) sim::load_image({.base = i, .path = u"\\Device\\HarddiskVolume1\\some.dll"});
   }
 
-  // Reads until this client has had what is final, or was told of it.
-  static bool drain(event_stream& stream, event_source& source) {
-    for (const auto limit = std::chrono::steady_clock::now() + patience; std::chrono::steady_clock::now() < limit;) {
+  // Reads until this client has had what is final, or was told of it. Otherwise, when nothing has come for a while, what is wrong.
+  static testing::AssertionResult drain(event_stream& stream, event_source& source) {
+    auto limit = std::chrono::steady_clock::now() + patience;
+    for (;;) {
       source.flush();
       while (stream.next(milliseconds(20)) != nullptr) {
         while (stream.next(milliseconds(0)) != nullptr) {
         }
+        limit = std::chrono::steady_clock::now() + patience;
       }
-      if (stream.account().drained(source.statistics())) return true;
+      const driver_statistics driver = source.statistics();
+      if (stream.account().drained(driver)) return testing::AssertionSuccess();
+      if (std::chrono::steady_clock::now() < limit) continue;
+      testing::AssertionResult failed = testing::AssertionFailure() << "nothing comes any more, and";
+      for (const std::string& each : stream.account().check(driver, nullptr)) failed << "\n" << each;
+      return failed;
     }
-    return false;
   }
 };
 
