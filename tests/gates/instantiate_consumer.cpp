@@ -1,7 +1,8 @@
 // The merge as a kernel worker compiles it, instantiated for the freestanding gate: both order policies, and a batch as
-// sink. Its object must need nothing from outside.
+// sink, and the copy of a ring. Its object must need nothing from outside.
 #include "pipeline/batch.h"
 #include "pipeline/merge.h"
+#include "pipeline/ring_copy.h"
 #include "pipeline/wake.h"
 
 namespace {
@@ -47,6 +48,14 @@ uint32_t consumer_exact_pass(exact_merge& merge, borrowed_sink& sink) {
 void consumer_attach(slack_merge& merge, sluice::ring_reader<seam>* readers, sluice::ring_head* heads,
                      sluice::tournament_node* nodes, uint32_t count) {
   merge.attach(readers, heads, nodes, count);
+}
+
+void consumer_copy(const sluice::region_view<seam>& ring, uint64_t kept, uint8_t* to, uint32_t room,
+                   sluice::ring_copier<seam>::piece& piece) {
+  const auto place = [to](uint32_t offset) { return seam::memory(to + offset); };
+  sluice::ring_copier<seam> copier(ring);
+  copier.copy(kept, room, place, piece);
+  if (piece.end != piece.until) copier.copy_more(piece.end, piece.until, room, place, piece);
 }
 
 void consumer_announce(sluice::wake_line<seam>& line) { line.announce(sluice::announcement::any_close); }
