@@ -82,11 +82,11 @@ inline constexpr ring_geometry spare_geometry{1 << 16, 16384, 0};
 // The region of one lane.
 class lane {
  public:
-  lane(const ring_geometry& geometry, uint16_t cpu, uint8_t number)
+  lane(const ring_geometry& geometry, uint16_t cpu, uint8_t number, ring_mode mode = ring_mode::discard)
       : memory_(std::aligned_alloc(region_page, region_bytes(geometry)), &std::free) {
     if (!memory_) throw std::bad_alloc();
     std::memset(memory_.get(), 0, region_bytes(geometry));
-    view = create_region(memory_.get(), geometry, {1, 1000000000, cpu, number, 0});
+    view = create_region(memory_.get(), geometry, {1, 1000000000, cpu, number, 0}, mode);
   }
   region_view<native_seam> view;
 
@@ -97,8 +97,9 @@ class lane {
 // One CPU that is written to.
 template <class clock>
 struct basic_cpu {
-  explicit basic_cpu(clock source, uint16_t number, const ring_geometry& geometry = main_geometry)
-      : main(geometry, number, lane_main), spare(spare_geometry, number, lane_spare), rings(source) {
+  explicit basic_cpu(clock source, uint16_t number, const ring_geometry& geometry = main_geometry,
+                     ring_mode mode = ring_mode::discard)
+      : main(geometry, number, lane_main, mode), spare(spare_geometry, number, lane_spare, mode), rings(source) {
     rings.attach(main.view, spare.view, 0);
   }
   lane main;

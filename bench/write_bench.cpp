@@ -1,4 +1,4 @@
-// What an event costs its CPU: write, and reserve with fill and commit, at 16, 64 and 200 bytes of payload, beside the
+// What an event costs its CPU: write, in both modes, and reserve with fill and commit, at 16, 64 and 200 bytes of payload, beside the
 // floor: one reading of the same clock, and a copy of the same bytes to the next place of a buffer as large as the ring.
 // The section itself (raising to DISPATCH_LEVEL) is not in here: bench/callback_bench.cpp has it.
 #include <vector>
@@ -49,6 +49,27 @@ void write(benchmark::State& state, uint32_t length) {
   }
 }
 
+// A flight recorder: nobody reads, and all but the first lap overwrites.
+template <class clock>
+void overwrite(benchmark::State& state, uint32_t length) {
+  std::vector<uint8_t> payload(length, 7);
+  basic_cpu<clock> on(clock{}, 0, main_geometry, ring_mode::overwrite);
+  wake_line<native_seam> wake;
+  const auto put = [&] {
+    return on.rings.write(ordinary_type, 1, payload.data(), length) == reserve_status::ok;
+  };
+  for (uint32_t bytes = 0; bytes < main_geometry.capacity; bytes += record_stride(record_header_size + length)) {
+    if (!put()) return state.SkipWithError("an event was dropped");
+  }
+  for (auto _ : state) {
+    if (!put()) [[unlikely]] {
+      state.SkipWithError("an event was dropped");
+      break;
+    }
+    benchmark::DoNotOptimize(wake.after_close());
+  }
+}
+
 template <class clock>
 void reserve_fill_commit(benchmark::State& state, uint32_t length) {
   std::vector<uint8_t> payload(length, 7);
@@ -78,6 +99,7 @@ void add_with(const settings& with) {
     add("write/floor" + name, events, [length](auto& state) { floor_clock_and_copy<clock>(state, length); });
     add("write/write" + name, events, [length](auto& state) { write<clock>(state, length); });
     add("write/reserve" + name, events, [length](auto& state) { reserve_fill_commit<clock>(state, length); });
+    add("write/overwrite" + name, events, [length](auto& state) { overwrite<clock>(state, length); });
   }
 }
 

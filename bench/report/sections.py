@@ -13,19 +13,20 @@ def write_section(results, directory):
     rows = []
     for clock, title in CLOCKS.items():
         for length in LENGTHS:
-            floor, write, reserve = (results.figure(f"write/{what}/{length}/{clock}")
-                                     for what in ("floor", "write", "reserve"))
+            floor, write, reserve, overwrite = (results.figure(f"write/{what}/{length}/{clock}")
+                                                for what in ("floor", "write", "reserve", "overwrite"))
             rows.append([title, length, shown(floor), shown(write), shown(difference(write, floor)), shown(reserve),
-                         shown(difference(reserve, floor))])
+                         shown(difference(reserve, floor)), shown(overwrite), shown(difference(overwrite, floor))])
     text = f"""## One event on its own CPU
 
 Reading the clock alone: {shown(results.figure("write/clock/0/monotonic"))} ns by `clock_gettime` (what the simulated
 kernel's counter reads), {shown(results.figure("write/clock/0/counter"))} ns by the processor's counter. The *floor* is a
 clock reading and a copy of the payload to the next place of a buffer as large as the ring. *Write* and *reserve* (with the
 same copy, and commit) contain the consumer's announcement being looked at, and the room being given back that a consumer
-has read; the section at DISPATCH_LEVEL is [further down](#a-callback-by-parts).
+has read; *overwrite* is a write to a full ring in overwrite mode, which makes room of the oldest records; the section at DISPATCH_LEVEL is [further down](#a-callback-by-parts).
 
-{table(["clock", "payload", "floor, ns", "write, ns", "above the floor", "reserve, fill, commit", "above the floor"], rows)}
+{table(["clock", "payload", "floor, ns", "write, ns", "above the floor", "reserve, fill, commit", "above the floor", "overwrite, ns",
+        "above the floor"], rows)}
 
 {picture("write", "floor, write and reserve at 16, 64 and 200 bytes")}
 """
