@@ -60,7 +60,7 @@ inline const setting room_after_reclaim{"room after a reclaim", ordinary_type, l
 // The consumer released more after a claim of which a little is left.
 inline const setting room_behind_a_claim{"room behind what is left of an older claim", ordinary_type, lane_main, true,
                                          [](world& w) {
-                                           for (const uint32_t stride : {1024, 1032, 40}) {
+                                           for (const uint32_t stride : {1024, 40}) {
                                              w.produce({deed::write, 0, ordinary_type, stride - record_header_size});
                                            }
                                            (void)w.pass(true);
