@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "consumers/write_at.h"
+
 namespace sluice::recording {
 
 posix_output_file::posix_output_file(const std::string& path, bool replace)
@@ -29,16 +31,7 @@ int posix_output_file::reserve(uint64_t size) {
 }
 
 int posix_output_file::write(uint64_t offset, std::span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return errno;
-    }
-    offset += static_cast<uint64_t>(n);
-    bytes = bytes.subspan(static_cast<size_t>(n));
-  }
-  return 0;
+  return write_at(descriptor_, offset, bytes);
 }
 
 int posix_output_file::truncate(uint64_t size) {

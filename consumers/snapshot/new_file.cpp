@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "consumers/write_at.h"
+
 namespace sluice {
 namespace {
 
@@ -30,15 +32,8 @@ new_file::~new_file() {
 void new_file::fail() const { throw std::system_error(errno, std::generic_category(), path_); }
 
 void new_file::write(uint64_t offset, std::span<const uint8_t> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      fail();
-    }
-    offset += static_cast<uint64_t>(n);
-    bytes = bytes.subspan(static_cast<size_t>(n));
-  }
+  errno = write_at(descriptor_, offset, bytes);
+  if (errno != 0) fail();
 }
 
 void new_file::resize(uint64_t bytes) {

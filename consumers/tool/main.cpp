@@ -16,8 +16,8 @@
 #include "consumers/tool/live_session.h"
 #include "consumers/tool/record.h"
 #include "consumers/tool/replay_session.h"
-#include "consumers/tool/stats.h"
 #include "consumers/tool/snapshot_session.h"
+#include "consumers/tool/stats.h"
 #include "consumers/tool/stop_signals.h"
 #include "consumers/tool/synthetic_session.h"
 #include "consumers/tool/watch.h"
@@ -60,14 +60,14 @@ int run(const command_line& parsed) {
   if (!options.snapshot_path.empty()) snapshots_asked.emplace();  // before the first thread, which the next line starts
   stop_signals signals;
   const auto stop_requested = [&] { return signals.requested() != 0; };
-  std::unique_ptr<session> watched = make_session(options);
-  if (snapshots_asked) {
-    watched = std::make_unique<snapshot_session>(std::move(watched), options.snapshot_path, *snapshots_asked);
-  }
+  const std::unique_ptr<session> made = make_session(options);
+  std::optional<snapshot_session> with_snapshots;
+  if (snapshots_asked) with_snapshots.emplace(*made, options.snapshot_path, *snapshots_asked);
+  session& watched = with_snapshots ? *with_snapshots : *made;
   if (filter) {
-    for (const std::string& line : filter->apply(watched->source())) std::fprintf(stderr, "%s\n", line.c_str());
+    for (const std::string& line : filter->apply(watched.source())) std::fprintf(stderr, "%s\n", line.c_str());
   }
-  return records ? record(*watched, parsed.record, stop_requested) : watch(*watched, options, stop_requested);
+  return records ? record(watched, parsed.record, stop_requested) : watch(watched, options, stop_requested);
 }
 
 }  // namespace

@@ -36,10 +36,10 @@ about_recording describe(session& watched) {
 }
 
 // The session that is recorded, with the recorder in front of its source.
-class record_session : public session {
+class record_session : public surrounding_session {
  public:
   record_session(session& watched, const record_options& options)
-      : watched_(watched),
+      : surrounding_session(watched),
         path_(options.path),
         file_(path_, options.replace),
         writer_(file_, describe(watched)),
@@ -47,13 +47,10 @@ class record_session : public session {
 
   event_source& source() override { return source_; }
   std::string title() override { return watched_.title() + fmt::format("\nsluice: recorded in {}", path_); }
-  void start() override { watched_.start(); }
-  void stop() override { watched_.stop(); }
   std::optional<std::string> failure() override {
     if (writer_.error() != 0) return fmt::format("writing to {}: {}", path_, std::strerror(writer_.error()));
     return watched_.failure();
   }
-  std::optional<raised_callbacks> raised() override { return watched_.raised(); }
   std::vector<std::string> notes() override {
     std::vector<std::string> lines = watched_.notes();
     lines.push_back(fmt::format("recorded: {} records in {} bytes ({} before compression)",
@@ -64,20 +61,12 @@ class record_session : public session {
     }
     return lines;
   }
-  bool finished() override { return watched_.finished(); }
-  std::string progress() override { return watched_.progress(); }
-  void received(uint64_t records) override { watched_.received(records); }
-  std::vector<std::string> take_faults() override { return watched_.take_faults(); }
-  std::vector<std::string> take_news() override { return watched_.take_news(); }
-  bool output_failed() override { return watched_.output_failed(); }
-  std::optional<std::string> incomparable() override { return watched_.incomparable(); }
   void concluded(const driver_statistics* statistics, const raised_callbacks* raised) override {
     writer_.end(statistics, raised);
     watched_.concluded(statistics, raised);
   }
 
  private:
-  session& watched_;
   std::string path_;
   posix_output_file file_;
   recording_writer writer_;

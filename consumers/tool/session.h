@@ -45,4 +45,31 @@ class session {
   virtual void concluded(const driver_statistics*, const raised_callbacks*) {}
 };
 
+// A session around another one: everything goes to that, but what is overridden. The other one outlives it.
+class surrounding_session : public session {
+ public:
+  explicit surrounding_session(session& watched) : watched_(watched) {}
+
+  event_source& source() override { return watched_.source(); }
+  std::string title() override { return watched_.title(); }
+  void start() override { watched_.start(); }
+  void stop() override { watched_.stop(); }
+  std::optional<std::string> failure() override { return watched_.failure(); }
+  std::optional<raised_callbacks> raised() override { return watched_.raised(); }
+  std::vector<std::string> notes() override { return watched_.notes(); }
+  bool finished() override { return watched_.finished(); }
+  std::string progress() override { return watched_.progress(); }
+  void received(uint64_t records) override { watched_.received(records); }
+  std::vector<std::string> take_faults() override { return watched_.take_faults(); }
+  std::vector<std::string> take_news() override { return watched_.take_news(); }
+  bool output_failed() override { return watched_.output_failed(); }
+  std::optional<std::string> incomparable() override { return watched_.incomparable(); }
+  void concluded(const driver_statistics* statistics, const raised_callbacks* raised) override {
+    watched_.concluded(statistics, raised);
+  }
+
+ protected:
+  session& watched_;
+};
+
 }  // namespace sluice::tool

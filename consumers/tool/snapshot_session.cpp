@@ -13,8 +13,8 @@
 
 namespace sluice::tool {
 
-snapshot_session::snapshot_session(std::unique_ptr<session> watched, const std::string& path, const snapshot_signal& asked)
-    : watched_(std::move(watched)), path_(path), asked_(asked) {
+snapshot_session::snapshot_session(session& watched, const std::string& path, const snapshot_signal& asked)
+    : surrounding_session(watched), path_(path), asked_(asked) {
   if (::access(path.c_str(), F_OK) == 0) throw std::system_error(EEXIST, std::generic_category(), path);
   const new_file can_be_made(path);
   end_ = eventfd(0, EFD_CLOEXEC);
@@ -27,16 +27,16 @@ snapshot_session::~snapshot_session() {
 }
 
 std::string snapshot_session::title() {
-  return watched_->title() + fmt::format("\nsluice: snapshots of the rings: {}, at SIGUSR1 to process {} and at the end", path_, ::getpid());
+  return watched_.title() + fmt::format("\nsluice: snapshots of the rings: {}, at SIGUSR1 to process {} and at the end", path_, ::getpid());
 }
 
 void snapshot_session::start() {
-  watched_->start();
+  watched_.start();
   thread_ = std::thread(&snapshot_session::run, this);
 }
 
 void snapshot_session::stop() {
-  watched_->stop();
+  watched_.stop();
   wants_last_ = true;
   end_thread();
 }

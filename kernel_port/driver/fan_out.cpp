@@ -75,6 +75,7 @@ bool worker::serve_client_flushes() {
   bool begun = false;
   {
     const distribution::lock held(clients_);
+    if (!clients_.any()) return false;
     // While the clock has stepped back and the stream has not, no time says what is final: the pass must end by itself.
     const uint64_t now = merge_.source().now();
     begun = clients_.begin_flushes(merge_.counts(now) ? stream_time(now) : ~uint64_t{0});

@@ -11,17 +11,11 @@ import subprocess
 import sys
 import time
 
+from waiting import limit, wait_for
+
 tool, directory = sys.argv[1:]
 rounds = 20
 cpus = 4
-limit = 120  # seconds, for what takes a fraction of one
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, f'{what} did not come within {limit} s'
-        time.sleep(0.005)
 
 
 def kill_under_load(memory, printed, moment, arguments):

@@ -10,18 +10,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
+
+from waiting import limit, wait_for
 
 tool = sys.argv[1]
 cpus = 3
-limit = 180  # seconds, for what takes a fraction of one
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, f'{what} did not come within {limit} s'
-        time.sleep(0.005)
 
 
 class running:

@@ -81,13 +81,16 @@ struct copied_ring {
 // Two records fill the ring; a third takes the place of the first, and the tail's low word wraps with that.
 using two_records = copied_ring<ring_mode::overwrite, 32, 0u - 32>;
 
-// The copy meets the record that is being overwritten.
-struct overwritten_while_copied : scenario, two_records {
+struct full_ring : scenario, two_records {
   void prepare() override {
     attach();
     write();
     write();
   }
+};
+
+// The copy meets the record that is being overwritten.
+struct overwritten_while_copied : full_ring {
   void work(unsigned thread) override {
     if (thread == 0) {
       write();
@@ -102,12 +105,7 @@ struct overwritten_while_copied : scenario, two_records {
 const registration<overwritten_while_copied, 2> c1("ring_copy/overwritten_while_copied", 1);
 
 // Piece by piece, a record each.
-struct overwritten_between_pieces : scenario, two_records {
-  void prepare() override {
-    attach();
-    write();
-    write();
-  }
+struct overwritten_between_pieces : full_ring {
   void work(unsigned thread) override {
     if (thread == 0) {
       write();
