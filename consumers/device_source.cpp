@@ -2,22 +2,22 @@
 
 namespace sluice {
 
-device_source::device_source(sim::machine& machine, uint32_t pid, std::u16string_view name) {
-  const NTSTATUS status = file_.open(machine, name, pid);
-  if (!NT_SUCCESS(status)) fail("cannot open the driver's device", status);
+device_source::device_source(std::shared_ptr<nt_system> system, std::u16string_view name)
+    : driver_source(std::move(system)) {
+  const nt_status status = system_->open_device(name, device_);
+  if (!succeeded(status)) fail("cannot open the driver's device", status);
 }
 
 read_result device_source::read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) {
   uint64_t bytes = 0;
-  const NTSTATUS status = file_.read(buffer, bytes, timeout);
-  // STATUS_TIMEOUT is a success code: it comes first.
-  if (status == STATUS_TIMEOUT) return {read_status::timeout, 0};
-  if (status == STATUS_CANCELLED) return {read_status::cancelled, 0};
-  if (!NT_SUCCESS(status)) fail("reading from the driver", status);
+  const nt_status status = device_->read(buffer, bytes, timeout);
+  // nt::timeout is a success code: it comes first.
+  if (status == nt::timeout) return {read_status::timeout, 0};
+  if (status == nt::cancelled) return {read_status::cancelled, 0};
+  if (!succeeded(status)) fail("reading from the driver", status);
   return {read_status::batch, static_cast<size_t>(bytes)};
 }
 
-void device_source::cancel() { file_.cancel(); }
-void device_source::close() { file_.close(); }
+void device_source::cancel() { device_->cancel(); }
 
 }  // namespace sluice

@@ -1,5 +1,5 @@
 // The source that reads the driver's device (kernel_port/driver/protocol.h): IRP_MJ_READ pends in the driver until a batch
-// is final; everything else is a device control. The device is one of the simulated machine's.
+// is final; everything else is a device control.
 #pragma once
 
 #include <string_view>
@@ -10,20 +10,18 @@ namespace sluice {
 
 class device_source : public driver_source {
  public:
-  // Opens the device as process `pid`. Throws source_error.
-  device_source(sim::machine& machine, uint32_t pid, std::u16string_view name = u"Sluice");
+  // Throws source_error.
+  explicit device_source(std::shared_ptr<nt_system> system, std::u16string_view name = u"Sluice");
 
   read_result read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) override;
   void cancel() override;
 
-  void close();
-
  private:
-  NTSTATUS request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) override {
-    return file_.control(code, in, out, bytes);
+  nt_status request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) override {
+    return device_->control(code, in, out, bytes, {});
   }
 
-  sim::file file_;
+  std::unique_ptr<nt_device> device_;
 };
 
 }  // namespace sluice

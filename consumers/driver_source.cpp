@@ -6,14 +6,14 @@
 
 namespace sluice {
 
-void driver_source::fail(const char* what, NTSTATUS status) {
+void driver_source::fail(const char* what, nt_status status) {
   throw source_error(fmt::format("{}: NT status 0x{:08x}", what, static_cast<uint32_t>(status)));
 }
 
 uint64_t driver_source::control(const char* what, uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out) {
   uint64_t bytes = 0;
-  const NTSTATUS status = request(code, in, out, bytes);
-  if (!NT_SUCCESS(status)) fail(what, status);
+  const nt_status status = request(code, in, out, bytes);
+  if (!succeeded(status)) fail(what, status);
   if (bytes > out.size()) throw source_error(fmt::format("{}: {} bytes into a buffer of {}", what, bytes, out.size()));
   return bytes;
 }
@@ -37,8 +37,8 @@ driver_statistics driver_source::statistics() {
     if (rows > (size_t{1} << 22)) throw source_error(fmt::format("the driver claims {} rows of statistics", rows));
     std::vector<uint8_t> buffer(sizeof(protocol::statistics_header) + rows * sizeof(protocol::statistics_row));
     uint64_t bytes = 0;
-    const NTSTATUS status = request(protocol::code_statistics, {}, buffer, bytes);
-    if (!NT_SUCCESS(status) && status != STATUS_BUFFER_OVERFLOW) fail("asking the driver for its statistics", status);
+    const nt_status status = request(protocol::code_statistics, {}, buffer, bytes);
+    if (!succeeded(status) && status != nt::buffer_overflow) fail("asking the driver for its statistics", status);
     if (bytes < sizeof answer.header || bytes > buffer.size()) {
       throw source_error(fmt::format("statistics of {} bytes", bytes));
     }
@@ -46,7 +46,7 @@ driver_statistics driver_source::statistics() {
     if (answer.header.version != protocol::version) {
       throw source_error(fmt::format("statistics of version {}, this client reads {}", answer.header.version, protocol::version));
     }
-    if (status == STATUS_BUFFER_OVERFLOW && answer.header.row_count > rows) continue;
+    if (status == nt::buffer_overflow && answer.header.row_count > rows) continue;
     if (bytes != sizeof answer.header + uint64_t{answer.header.row_count} * sizeof(protocol::statistics_row)) {
       throw source_error(fmt::format("statistics: {} rows in {} bytes", answer.header.row_count, bytes));
     }
@@ -87,15 +87,13 @@ size_t driver_source::copy_ring(const protocol::ring_copy_request& what, std::sp
   uint8_t in[sizeof what];
   std::memcpy(in, &what, sizeof what);
   uint64_t bytes = 0;
-  const NTSTATUS status = request(protocol::code_copy_ring, in, answer, bytes);
-  if (status == STATUS_NOT_FOUND) return 0;
-  if (!NT_SUCCESS(status)) fail("copying a ring", status);
+  const nt_status status = request(protocol::code_copy_ring, in, answer, bytes);
+  if (status == nt::not_found) return 0;
+  if (!succeeded(status)) fail("copying a ring", status);
   if (bytes > answer.size()) throw source_error(fmt::format("copying a ring: {} bytes into a buffer of {}", bytes, answer.size()));
   return static_cast<size_t>(bytes);
 }
 
 void driver_source::flush() { (void)control("flushing", protocol::code_flush, {}, {}); }
-
-uint64_t driver_source::now() { return static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart); }
 
 }  // namespace sluice

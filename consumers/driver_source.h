@@ -2,13 +2,17 @@
 // through the device and through the port.
 #pragma once
 
+#include <memory>
+
 #include "consumers/event_source.h"
-#include "kernel_port/sim/machine.h"
+#include "consumers/nt/system.h"
 
 namespace sluice {
 
 class driver_source : public event_source {
  public:
+  explicit driver_source(std::shared_ptr<nt_system> system) : system_(std::move(system)) {}
+
   size_t least_buffer() const override { return protocol::min_read_bytes; }
   protocol::capabilities capabilities() override;
   driver_statistics statistics() override;
@@ -17,13 +21,15 @@ class driver_source : public event_source {
   filter_answer set_filter(std::span<const uint8_t> message) override;
   size_t copy_ring(const protocol::ring_copy_request& what, std::span<uint8_t> answer) override;
   void flush() override;
-  uint64_t now() override;
+  uint64_t now() override { return system_->counter(); }
 
  protected:
   // One request and its answer. From any thread.
-  virtual NTSTATUS request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) = 0;
+  virtual nt_status request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) = 0;
   // As a source_error.
-  [[noreturn]] static void fail(const char* what, NTSTATUS status);
+  [[noreturn]] static void fail(const char* what, nt_status status);
+
+  const std::shared_ptr<nt_system> system_;
 
  private:
   uint64_t control(const char* what, uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out);

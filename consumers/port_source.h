@@ -1,14 +1,10 @@
 // The source that is a client of the driver's filter communication port (docs/port.md), one of up to 32: it says which types it
 // wants, has a queue in the driver, and is told what it alone has missed (loss_event::by_client).
-//
-// The port is one of the simulated machine's, behind the calls that a Windows client makes (kernel_port/sim/filter_port_client.h).
 #pragma once
 
-#include <mutex>
 #include <string>
 
 #include "consumers/driver_source.h"
-#include "kernel_port/sim/filter_port_client.h"
 
 namespace sluice {
 
@@ -20,8 +16,8 @@ class port_source : public driver_source {
     std::string name = "sluice";       // for the driver's statistics: up to 32 characters of printable ASCII
   };
 
-  // Connects as process `pid`. Throws source_error: also if the driver does not speak this version, or has clients enough.
-  port_source(sim::machine& machine, uint32_t pid, const wishes& what);
+  // Throws source_error: also if the driver does not speak this version, or has clients enough.
+  port_source(std::shared_ptr<nt_system> system, const wishes& what);
 
   // Throws source_error once the driver has gone.
   read_result read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) override;
@@ -31,12 +27,10 @@ class port_source : public driver_source {
   std::vector<protocol::client_row> clients();
 
  private:
-  NTSTATUS request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) override;
+  nt_status request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) override;
 
-  sim::filter_port port_;
-  std::mutex mutex_;
-  sim::pending_message pending_;  // of the read that waits
-  bool reading_ = false;
+  std::unique_ptr<nt_port> port_;
+  std::vector<uint8_t> message_;  // header and batch of the read
 };
 
 }  // namespace sluice

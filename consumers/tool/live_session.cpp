@@ -9,7 +9,7 @@ namespace sluice::tool {
 live_session::live_session(const watch_options& options)
     : options_(options),
       driver_(options, &DriverEntry),
-      source_(driver_.machine(), static_cast<uint32_t>(::getpid())),
+      source_(simulated_system(driver_.machine(), static_cast<uint32_t>(::getpid()))),
       live_(live::live_options{}, driver_.machine()) {}
 
 std::string live_session::title() {

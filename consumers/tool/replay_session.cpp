@@ -22,7 +22,7 @@ uint64_t percent(const replay::reading_progress& progress) {
 replay_session::replay_session(const watch_options& options)
     : options_(options),
       driver_(options, &DriverEntry),
-      source_(driver_.machine(), static_cast<uint32_t>(::getpid())),
+      source_(simulated_system(driver_.machine(), static_cast<uint32_t>(::getpid()))),
       replay_(replay_options_of(options), driver_.machine()) {}
 
 replay::replay_options replay_session::replay_options_of(const watch_options& options) {

@@ -25,7 +25,7 @@ synthetic::synthetic_options options_of(const synthetic_choices& choices) {
 synthetic_session::synthetic_session(const watch_options& options)
     : options_(options),
       driver_(options, &SyntheticDriverEntry),
-      source_(driver_.machine(), static_cast<uint32_t>(::getpid())),
+      source_(simulated_system(driver_.machine(), static_cast<uint32_t>(::getpid()))),
       load_(options_of(options.synthetic), driver_.machine()) {}
 
 std::string synthetic_session::title() {

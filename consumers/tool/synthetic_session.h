@@ -2,6 +2,7 @@
 #pragma once
 
 #include "consumers/device_source.h"
+#include "consumers/nt/simulated_system.h"
 #include "consumers/tool/command_line.h"
 #include "consumers/tool/running_driver.h"
 #include "consumers/tool/session.h"

@@ -44,6 +44,7 @@ inline constexpr uint32_t code_copy_ring = control_code(0x910, access_read);  //
 inline constexpr uint32_t code_clients = control_code(0x908, access_read);       // out: clients_header, client_row[]
 
 inline constexpr char16_t port_name[] = u"\\SluicePort";
+inline constexpr uint32_t message_header_bytes = 16;  // FILTER_MESSAGE_HEADER, in front of a batch that a client gets
 inline constexpr uint32_t max_port_clients = 32;
 inline constexpr uint32_t client_name_bytes = 32;
 inline constexpr uint32_t max_control_bytes = (4u << 20) + 4096;  // of a message over the port, each way

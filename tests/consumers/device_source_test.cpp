@@ -1,5 +1,6 @@
 // The source over the driver's device, with the driver's own code on the simulated machine.
 #include "consumers/device_source.h"
+#include "consumers/nt/simulated_system.h"
 
 #include <gtest/gtest.h>
 
@@ -48,11 +49,11 @@ struct device_source_test : testing::Test {
 };
 
 TEST_F(device_source_test, a_device_that_is_not_there_is_an_error) {
-  EXPECT_THROW(device_source(machine, client_pid, u"Nothing"), source_error);
+  EXPECT_THROW(device_source(simulated_system(machine, client_pid), u"Nothing"), source_error);
 }
 
 TEST_F(device_source_test, delivers_every_event_and_the_accounts_agree) {
-  device_source source(machine, client_pid);
+  device_source source(simulated_system(machine, client_pid));
   event_stream stream(source);
   const uint64_t raised_before = sim::raised().image_load;
   load_images(20);
@@ -63,7 +64,7 @@ TEST_F(device_source_test, delivers_every_event_and_the_accounts_agree) {
 }
 
 TEST_F(device_source_test, what_did_not_fit_is_announced_even_if_nothing_follows) {
-  device_source source(machine, client_pid);
+  device_source source(simulated_system(machine, client_pid));
   event_stream stream(source);
   load_images(1000);  // more than 16 KiB hold, and nobody reads
   ASSERT_TRUE(drain(stream, source));
@@ -78,7 +79,7 @@ TEST_F(device_source_test, what_did_not_fit_is_announced_even_if_nothing_follows
 }
 
 TEST_F(device_source_test, a_type_switched_off_is_not_attempted_and_a_type_that_is_not_there_is_refused) {
-  device_source source(machine, client_pid);
+  device_source source(simulated_system(machine, client_pid));
   const uint64_t can = source.capabilities().types;
   source.set_types(can & ~(uint64_t{1} << event_type_image_load));
   event_stream stream(source);
@@ -90,7 +91,7 @@ TEST_F(device_source_test, a_type_switched_off_is_not_attempted_and_a_type_that_
 }
 
 TEST_F(device_source_test, a_read_ends_by_timeout_by_cancel_and_by_flush) {
-  device_source source(machine, client_pid);
+  device_source source(simulated_system(machine, client_pid));
   std::vector<uint8_t> buffer(source.least_buffer());
   EXPECT_EQ(source.read(buffer, seconds(60)).status, read_status::batch) << "the first anchor";
   EXPECT_EQ(source.read(buffer, milliseconds(5)).status, read_status::timeout);
@@ -113,7 +114,7 @@ TEST_F(device_source_test, a_read_ends_by_timeout_by_cancel_and_by_flush) {
 }
 
 TEST_F(device_source_test, a_buffer_that_is_too_short_is_an_error_and_not_a_loss) {
-  device_source source(machine, client_pid);
+  device_source source(simulated_system(machine, client_pid));
   std::vector<uint8_t> buffer(100);
   EXPECT_THROW((void)source.read(buffer, milliseconds(10)), source_error);
   event_stream stream(source);
@@ -123,8 +124,8 @@ TEST_F(device_source_test, a_buffer_that_is_too_short_is_an_error_and_not_a_loss
 }
 
 TEST_F(device_source_test, one_handle_reads_at_a_time) {
-  device_source first(machine, client_pid);
-  device_source second(machine, client_pid);
+  device_source first(simulated_system(machine, client_pid));
+  device_source second(simulated_system(machine, client_pid));
   std::vector<uint8_t> buffer(first.least_buffer());
   (void)first.read(buffer, seconds(60));
   EXPECT_THROW((void)second.read(buffer, milliseconds(10)), source_error);

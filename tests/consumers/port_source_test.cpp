@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "consumers/device_source.h"
+#include "consumers/nt/simulated_system.h"
 #include "consumers/event_stream.h"
 
 extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
@@ -60,7 +61,7 @@ struct port_source_test : testing::Test {
 };
 
 TEST_F(port_source_test, delivers_every_event_and_the_accounts_agree) {
-  port_source source(machine, client_pid, {});
+  port_source source(simulated_system(machine, client_pid), {});
   event_stream stream(source);
   load_images(20);
   ASSERT_TRUE(drain(stream, source));
@@ -69,8 +70,8 @@ TEST_F(port_source_test, delivers_every_event_and_the_accounts_agree) {
 }
 
 TEST_F(port_source_test, of_several_clients_each_gets_what_it_wants) {
-  port_source all(machine, client_pid, {.name = "all"});
-  port_source images(machine, client_pid + 1, {.types = images_only, .without_own_process = true, .name = "images"});
+  port_source all(simulated_system(machine, client_pid), {.name = "all"});
+  port_source images(simulated_system(machine, client_pid + 1), {.types = images_only, .without_own_process = true, .name = "images"});
   event_stream of_all(all), of_images(images);
   load_images(3, client_pid + 1);
   load_images(5);
@@ -90,8 +91,8 @@ TEST_F(port_source_test, of_several_clients_each_gets_what_it_wants) {
 }
 
 TEST_F(port_source_test, what_a_slow_client_missed_is_told_and_its_accounts_agree) {
-  port_source slow(machine, client_pid, {.name = "slow"});
-  port_source fast(machine, client_pid + 1, {.name = "fast"});
+  port_source slow(simulated_system(machine, client_pid), {.name = "slow"});
+  port_source fast(simulated_system(machine, client_pid + 1), {.name = "fast"});
   event_stream of_slow(slow), of_fast(fast);
   for (uint32_t round = 0; round < 30; ++round) {  // more than a queue holds
     load_images(200);
@@ -107,7 +108,7 @@ TEST_F(port_source_test, what_a_slow_client_missed_is_told_and_its_accounts_agre
 }
 
 TEST_F(port_source_test, a_read_without_events_ends_at_its_time_or_when_it_is_cancelled) {
-  port_source source(machine, client_pid, {});
+  port_source source(simulated_system(machine, client_pid), {});
   std::vector<uint8_t> buffer(source.least_buffer());
   const auto read_to_the_end = [&](std::chrono::nanoseconds timeout) {
     for (;;) {
@@ -130,7 +131,7 @@ TEST_F(port_source_test, a_read_without_events_ends_at_its_time_or_when_it_is_ca
 }
 
 TEST_F(port_source_test, a_driver_that_goes_is_an_error_and_no_wait) {
-  port_source source(machine, client_pid, {});
+  port_source source(simulated_system(machine, client_pid), {});
   event_stream stream(source);
   ASSERT_TRUE(drain(stream, source));
   std::thread unloading([&] { EXPECT_EQ(machine.unload_driver("sluice"), STATUS_SUCCESS); });
@@ -141,14 +142,14 @@ TEST_F(port_source_test, a_driver_that_goes_is_an_error_and_no_wait) {
 }
 
 TEST_F(port_source_test, who_is_refused_is_told_why) {
-  EXPECT_THROW(port_source(machine, client_pid, {.name = std::string(33, 'n')}), source_error);
-  EXPECT_THROW(port_source(machine, client_pid, {.name = "a\nb"}), source_error);
+  EXPECT_THROW(port_source(simulated_system(machine, client_pid), {.name = std::string(33, 'n')}), source_error);
+  EXPECT_THROW(port_source(simulated_system(machine, client_pid), {.name = "a\nb"}), source_error);
   std::vector<std::unique_ptr<port_source>> clients;
   for (uint32_t i = 0; i < protocol::max_port_clients; ++i) {
-    clients.push_back(std::make_unique<port_source>(machine, client_pid + i, port_source::wishes{}));
+    clients.push_back(std::make_unique<port_source>(simulated_system(machine, client_pid + i), port_source::wishes{}));
   }
   try {
-    port_source one_more(machine, client_pid, {});
+    port_source one_more(simulated_system(machine, client_pid), {});
     FAIL();
   } catch (const source_error& error) {
     EXPECT_STREQ(error.what(), "the driver has as many clients as it serves");

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "consumers/device_source.h"
+#include "consumers/nt/simulated_system.h"
 #include "consumers/event_stream.h"
 #include "tests/kernel_port/driver_test_support.h"
 
@@ -64,7 +65,7 @@ TEST(driver_clock, after_a_step_back_of_an_hour_events_are_delivered_at_once_beh
 
 TEST(driver_clock, the_epoch_brings_an_anchor_and_utc_goes_on) {
   loaded_machine on({.counter_ahead = 2 * hour});
-  device_source source(on.machine, client::pid);
+  device_source source(simulated_system(on.machine, client::pid));
   event_stream stream(source);
   std::vector<uint64_t> loaded_at;
   const auto read_until = [&](size_t count) {
@@ -101,7 +102,7 @@ TEST(driver_clock, steps_under_load_lose_nothing_and_stop_nothing) {
   constexpr uint32_t steps = 12;
   constexpr uint32_t marker = 99;  // pid of what this thread loads
   loaded_machine on({.processors = cpus, .counter_ahead = 1000 * hour});
-  device_source source(on.machine, client::pid);
+  device_source source(simulated_system(on.machine, client::pid));
   event_stream stream(source);
   std::atomic<bool> stop{false};
   std::vector<std::thread> writers;
@@ -230,7 +231,7 @@ TEST(driver_clock, a_small_step_back_is_waited_for) {
 
 // UTC of a load that is raised now, as a client sees it.
 struct utc_reader {
-  explicit utc_reader(loaded_machine& on) : on_(on), source_(on.machine, client::pid), stream_(source_) {}
+  explicit utc_reader(loaded_machine& on) : on_(on), source_(simulated_system(on.machine, client::pid)), stream_(source_) {}
 
   uint64_t load() {
     const uint64_t base = ++base_;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "consumers/device_source.h"
+#include "consumers/nt/simulated_system.h"
 #include "consumers/event_stream.h"
 #include "tests/kernel_port/driver_test_support.h"
 
@@ -95,7 +96,7 @@ TEST(driver_processors, cpus_come_under_load) {
   constexpr uint32_t writers_at_once = 4;
   constexpr uint64_t events_each = 100;
   loaded_machine on({.processors = first, .maximum_processors = most, .service_parameters = rings_of_64_kib()});
-  device_source source(on.machine, client::pid);
+  device_source source(simulated_system(on.machine, client::pid));
   event_stream stream(source);
   const sim::raised_counts raised_before = sim::raised();
 

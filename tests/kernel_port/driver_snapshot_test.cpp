@@ -4,6 +4,7 @@
 #include <map>
 
 #include "consumers/device_source.h"
+#include "consumers/nt/simulated_system.h"
 #include "consumers/image/image_source.h"
 #include "consumers/snapshot/new_file.h"
 #include "tests/consumers/file_on_disk.h"
@@ -185,7 +186,7 @@ TEST_P(driver_snapshot, of_rings_at_rest_shows_what_they_hold) {
   constexpr uint64_t offered = 60;
   loaded_machine on(machine_of(GetParam(), 65536, 2));
   for (uint64_t i = 0; i < offered; ++i) write_event(i);
-  device_source source(on.machine, 4000);
+  device_source source(simulated_system(on.machine, 4000));
   const image_place image(take_snapshot(source));
   const image_content content = read_image(image.path());
   EXPECT_EQ(check_content(content, 2, GetParam()), offered);
@@ -199,7 +200,7 @@ TEST_P(driver_snapshot, of_rings_under_load_shows_whole_events_without_gaps) {
   // Large enough for its producer to come past while it is copied.
   loaded_machine on(machine_of(GetParam(), GetParam() == ring_mode::overwrite ? 256 << 10 : 16384, cpus));
   background_reader reader(on.machine);
-  device_source source(on.machine, 4000);
+  device_source source(simulated_system(on.machine, 4000));
   load writers(on.machine, cpus);
   writers.wait_for(5000);  // a lap and more
   uint64_t events = 0;
@@ -228,7 +229,7 @@ TEST_P(driver_snapshot, of_rings_under_load_shows_whole_events_without_gaps) {
 TEST_P(driver_snapshot, in_small_pieces_is_as_good) {
   constexpr uint32_t cpus = 2;
   loaded_machine on(machine_of(GetParam(), 16384, cpus));
-  device_source source(on.machine, 4000);
+  device_source source(simulated_system(on.machine, 4000));
   const uint32_t least = sizeof(protocol::ring_copy) + source.capabilities().max_record_bytes;
   {
     load writers(on.machine, cpus);
@@ -251,7 +252,7 @@ TEST_P(driver_snapshot, in_small_pieces_is_as_good) {
 
 TEST_P(driver_snapshot, shows_what_is_open_and_holds_nothing_up_for_it) {
   loaded_machine on(machine_of(GetParam(), 65536, 1));
-  device_source source(on.machine, 4000);
+  device_source source(simulated_system(on.machine, 4000));
   for (uint64_t i = 0; i < 5; ++i) write_event(i);
   reservation held;
   ASSERT_TRUE(sensor_under_test->events().reserve_event(event_type_image_load, sizeof(image_load_payload), held));
@@ -268,7 +269,7 @@ TEST_P(driver_snapshot, shows_what_is_open_and_holds_nothing_up_for_it) {
 TEST_P(driver_snapshot, cut_anywhere_shows_nothing_that_was_not_there) {
   loaded_machine on(machine_of(GetParam(), 16384, 1));
   for (uint64_t i = 0; i < 500; ++i) write_event(i);
-  device_source source(on.machine, 4000);
+  device_source source(simulated_system(on.machine, 4000));
   const image_place image(take_snapshot(source));
   std::map<uint64_t, std::vector<uint8_t>> whole;
   for (const received& record : read_image(image.path()).records) {
@@ -342,7 +343,7 @@ TEST(driver_ring_copy, goes_on_for_whoever_began_it) {
 TEST(driver_ring_copy, needs_no_reader_and_takes_nothing) {
   loaded_machine on(machine_of(ring_mode::overwrite, 8192, 1));
   for (uint64_t i = 0; i < 1000; ++i) write_event(i);
-  device_source source(on.machine, 4000);
+  device_source source(simulated_system(on.machine, 4000));
   for (int i = 0; i < 3; ++i) {
     const snapshot taken = take_snapshot(source);
     EXPECT_EQ(taken.rings.at(lane_main).missing, 0u);

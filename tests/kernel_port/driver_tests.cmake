@@ -21,7 +21,7 @@ add_executable(driver_test
   driver_registry_memory_test.cpp
   driver_registry_test.cpp
   driver_stream_test.cpp)
-target_link_libraries(driver_test PRIVATE sluice_sensor sluice_device_source sluice_snapshot sluice_image GTest::gtest_main Threads::Threads)
+target_link_libraries(driver_test PRIVATE sluice_sensor sluice_simulated_system sluice_snapshot sluice_image GTest::gtest_main Threads::Threads)
 gtest_discover_tests(driver_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 
 add_executable(driver_example_test driver_example_test.cpp)

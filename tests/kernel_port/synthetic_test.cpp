@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "consumers/device_source.h"
+#include "consumers/nt/simulated_system.h"
 #include "consumers/event_stream.h"
 #include "kernel_port/sources/synthetic/load_driver.h"
 #include "kernel_port/sources/synthetic/synthetic_source.h"
@@ -117,7 +118,7 @@ struct synthetic_test : testing::Test {
 
   // Runs until `events` were made and `enough` was seen, reading all the while; what is left is read, too.
   void run(const synthetic_options& options, uint64_t events, const std::function<bool()>& enough = [] { return true; }) {
-    device_source device(machine, 4242);
+    device_source device(simulated_system(machine, 4242));
     event_stream stream(device);
     {
       synthetic_source source(options, machine);

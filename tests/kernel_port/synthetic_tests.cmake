@@ -1,5 +1,5 @@
 if(TARGET sluice_synthetic)
   add_executable(synthetic_test synthetic_test.cpp)
-  target_link_libraries(synthetic_test PRIVATE sluice_synthetic sluice_device_source GTest::gtest_main)
+  target_link_libraries(synthetic_test PRIVATE sluice_synthetic sluice_simulated_system GTest::gtest_main)
   gtest_discover_tests(synthetic_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 endif()
