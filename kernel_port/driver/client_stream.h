@@ -52,6 +52,7 @@ class client_stream {
   void destroy();
 
   bool wants(const record_view<native_seam>& record) const;
+  void set_types(uint64_t types) { wishes_.types = types; }
   offer_result offer(const record_view<native_seam>& record);
   void lose(const record_view<native_seam>& record);
   void begin_epoch(const epoch_news& news);

@@ -38,6 +38,7 @@ NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
   driver->MajorFunction[IRP_MJ_CLOSE] = &on_close;
   driver->MajorFunction[IRP_MJ_READ] = &on_read;
   driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = &on_control;
+  driver->MajorFunction[IRP_MJ_SET_INFORMATION] = &on_set_information;
   device_->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
   return STATUS_SUCCESS;
 }
@@ -63,6 +64,9 @@ NTSTATUS NTAPI sensor::on_cleanup(PDEVICE_OBJECT device, PIRP irp) {
 }
 
 NTSTATUS NTAPI sensor::on_close(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
+
+// Nothing of a handle can be set; but a program that reads the device as it would a file may truncate, seek or rename on its way.
+NTSTATUS NTAPI sensor::on_set_information(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
 
 NTSTATUS NTAPI sensor::on_read(PDEVICE_OBJECT device, PIRP irp) {
   sensor& self = of(device);
@@ -119,6 +123,16 @@ NTSTATUS sensor::control(uint32_t code, void* buffer, uint32_t in, uint32_t out,
     }
     case protocol::code_statistics: return worker_.statistics_now(buffer, out, written);
     case protocol::code_clients: return worker_.clients().copy_rows(port_.status(), buffer, out, written);
+    case protocol::code_client_types: {
+      if (from == nullptr) return STATUS_INVALID_DEVICE_REQUEST;
+      if (in < sizeof(protocol::set_types)) return STATUS_INFO_LENGTH_MISMATCH;
+      protocol::set_types request;
+      copy_bytes(&request, buffer, sizeof request);
+      if (request.version != protocol::version) return STATUS_REVISION_MISMATCH;
+      if (request.reserved != 0) return STATUS_INVALID_PARAMETER;
+      worker_.clients().set_types(*from, request.types);
+      return STATUS_SUCCESS;
+    }
     case protocol::code_flush:
       if (from != nullptr) {
         worker_.clients().request_flush(*from);

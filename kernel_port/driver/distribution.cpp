@@ -45,6 +45,13 @@ void distribution::request_flush(client_stream& client) {
   KeSetEvent(room_, IO_NO_INCREMENT, FALSE);
 }
 
+// What nobody wanted so far and holds the stream back now, or the other way round, is looked at again.
+void distribution::set_types(client_stream& client, uint64_t types) {
+  const lock held(*this);
+  client.set_types(types);
+  KeSetEvent(room_, IO_NO_INCREMENT, FALSE);
+}
+
 client_stream::batch distribution::take(client_stream& client) {
   const lock held(*this);
   return client.take();

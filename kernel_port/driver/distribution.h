@@ -34,6 +34,7 @@ class distribution {
   [[nodiscard]] bool add(client_stream& client);
   void remove(client_stream& client);
   void request_flush(client_stream& client);
+  void set_types(client_stream& client, uint64_t types);
   client_stream::batch take(client_stream& client);
   void given_back(client_stream& client, bool delivered);
   void count_failed_send(client_stream& client);

@@ -78,6 +78,7 @@ class port {
   PVOID thread_ = nullptr;
   KEVENT stopping_{};
   slot slots_[protocol::max_port_clients] = {};
+  message_limit messages_{message_limit::of_all};
 };
 
 }  // namespace sluice

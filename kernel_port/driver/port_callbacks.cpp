@@ -122,8 +122,11 @@ NTSTATUS port::control(port_client& from, PVOID in_untrusted, uint32_t in_bytes,
   if (in_bytes > protocol::max_control_bytes) return STATUS_INVALID_BUFFER_SIZE;
   const uint32_t content = in_bytes - static_cast<uint32_t>(sizeof header);
   const uint32_t room = out_bytes < protocol::max_control_bytes ? out_bytes : protocol::max_control_bytes;
+  const uint32_t bytes = static_cast<uint32_t>(sizeof header) + (content > room ? content : room);
+  const message_share share(from.messages(), messages_, bytes);
+  if (!NT_SUCCESS(share.status())) return share.status();
   nonpaged_memory memory;
-  if (!memory.allocate(*functions_, sizeof header + (content > room ? content : room))) {
+  if (!memory.allocate(*functions_, bytes)) {
     return STATUS_INSUFFICIENT_RESOURCES;
   }
   if (!copy_from_user_memory(memory.get(), in_untrusted, in_bytes)) return STATUS_ACCESS_VIOLATION;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "kernel_port/driver/distribution.h"
+#include "kernel_port/driver/message_limit.h"
 
 namespace sluice {
 
@@ -21,6 +22,7 @@ class port_client {
   void stop();
 
   client_stream& stream() { return stream_; }
+  message_limit& messages() { return messages_; }
 
  private:
   static VOID NTAPI run(PVOID context);
@@ -32,6 +34,7 @@ class port_client {
   PFLT_FILTER const filter_;
   PFLT_PORT port_ = nullptr;  // FltCloseClientPort makes it null while the thread may be in FltSendMessage: it allows that
   client_stream stream_;
+  message_limit messages_{message_limit::of_client};
   PVOID thread_ = nullptr;
   KEVENT ready_{};
   LONG stopping_ = 0;

@@ -42,6 +42,9 @@ inline constexpr uint32_t code_filter = control_code(0x907, access_read);       
 
 inline constexpr uint32_t code_copy_ring = control_code(0x910, access_read);  // in: ring_copy_request; out: ring_copy, records
 inline constexpr uint32_t code_clients = control_code(0x908, access_read);       // out: clients_header, client_row[]
+// Over the port only: the client's own choice of types, as in its port_context, for every record that the merge hands out after
+// the answer. What waits in its queue stays there. in: set_types
+inline constexpr uint32_t code_client_types = control_code(0x909, access_write);
 
 inline constexpr char16_t port_name[] = u"\\SluicePort";
 inline constexpr uint32_t message_header_bytes = 16;  // FILTER_MESSAGE_HEADER, in front of a batch that a client gets

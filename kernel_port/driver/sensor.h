@@ -47,6 +47,7 @@ class sensor {
   static NTSTATUS NTAPI on_cleanup(PDEVICE_OBJECT device, PIRP irp);
   static NTSTATUS NTAPI on_close(PDEVICE_OBJECT device, PIRP irp);
   static NTSTATUS NTAPI on_read(PDEVICE_OBJECT device, PIRP irp);
+  static NTSTATUS NTAPI on_set_information(PDEVICE_OBJECT device, PIRP irp);
   static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp);
 
   NTSTATUS control(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written, client_stream* from);

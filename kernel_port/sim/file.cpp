@@ -153,6 +153,21 @@ NTSTATUS file::control(uint32_t code, std::span<const uint8_t> in, std::span<uin
   return status;
 }
 
+NTSTATUS file::set_information(uint32_t information_class, std::span<const uint8_t> information) {
+  if (!state_) return STATUS_INVALID_HANDLE;
+  const borrowed_thread thread(*state_->system, state_->pid);
+  const auto request = make_request(state_->object, IRP_MJ_SET_INFORMATION);
+  auto& parameters = request->stack.Parameters.SetFile;
+  parameters.Length = static_cast<ULONG>(information.size());
+  parameters.FileInformationClass = static_cast<FILE_INFORMATION_CLASS>(information_class);
+  if (!information.empty()) {
+    request->system_buffer.reset(new unsigned char[information.size()]);
+    memcpy(request->system_buffer.get(), information.data(), information.size());
+    request->irp.AssociatedIrp.SystemBuffer = request->system_buffer.get();
+  }
+  return state_->run(request, {});
+}
+
 void file::cancel() {
   if (!state_) return;
   const borrowed_thread thread(*state_->system, state_->pid);

@@ -231,6 +231,8 @@ class file {
                 std::optional<std::chrono::nanoseconds> timeout = {});
   NTSTATUS control(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes,
                    std::optional<std::chrono::nanoseconds> timeout = {});
+  // NtSetInformationFile with a class that the I/O manager leaves to the driver: FileEndOfFileInformation (20), ...
+  NTSTATUS set_information(uint32_t information_class, std::span<const uint8_t> information);
   void cancel();  // every pending request of this handle; from any thread
   void close();   // CLEANUP, then CLOSE
 

@@ -52,6 +52,24 @@ TEST(driver_device, cancelling_and_closing_complete_what_waits) {
   EXPECT_EQ(status, STATUS_CANCELLED);
 }
 
+// A program that reads the device as it would a file may truncate it, or put its position back, on the way.
+TEST(driver_device, what_is_set_of_a_handle_does_not_fail_and_changes_nothing) {
+  loaded_machine on;
+  client reader(on.machine);
+  (void)reader.drain();
+  const uint8_t zero[64] = {};
+  for (const size_t length : {size_t{0}, size_t{1}, size_t{8}, sizeof zero}) {
+    EXPECT_EQ(reader.file.set_information(FileEndOfFileInformation, {zero, length}), STATUS_SUCCESS);
+    EXPECT_EQ(reader.file.set_information(FilePositionInformation, {zero, length}), STATUS_SUCCESS);
+    EXPECT_EQ(reader.file.set_information(~0u, {zero, length}), STATUS_SUCCESS);
+  }
+  sim::load_image({.base = 79});
+  std::vector<received> records;
+  EXPECT_EQ(reader.read(records), STATUS_SUCCESS);
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0].as<image_load_payload>().base, 79u);
+}
+
 TEST(driver_device, one_handle_reads_at_a_time_and_the_next_may_when_it_is_closed) {
   loaded_machine on;
   client first(on.machine);

@@ -53,6 +53,55 @@ TEST_F(driver_port_fault, a_client_may_go_while_a_batch_is_being_sent_to_it) {
   EXPECT_EQ(on.machine.in_use().filter_connections, 0u);
 }
 
+// A message whose memory takes its time to be read, as a file on a slow disk does: what the driver took for it is held so long.
+struct slow_message {
+  static constexpr protocol::port_message header{protocol::version, protocol::code_clients};
+
+  explicit slow_message(sim::machine& machine)
+      : client(machine), in(bytes_of(header)), out(protocol::max_control_bytes) {
+    in.on_read([this](uint64_t) {
+      being_read = true;
+      eventually([this] { return let_go.load(); });
+    });
+    asking = std::thread([this] {
+      uint64_t written = 0;
+      status = client.port.send(&in, sizeof header, &out, protocol::max_control_bytes, written);
+    });
+    eventually([this] { return being_read.load(); });
+  }
+  ~slow_message() {
+    let_go = true;
+    asking.join();
+    EXPECT_EQ(status, STATUS_SUCCESS);
+  }
+
+  port_client client;
+  sim::user_memory in, out;
+  std::atomic<bool> being_read{false}, let_go{false};
+  NTSTATUS status = STATUS_PENDING;
+  std::thread asking;
+};
+
+TEST_F(driver_port_fault, what_messages_take_of_the_kernels_memory_is_bounded_for_each_client_and_for_all) {
+  port_client other(on.machine, wants(~uint64_t{0}, 0, "other"));
+  std::vector<uint8_t> largest(protocol::max_control_bytes), small(1 << 12);
+  const auto ask = [](port_client& client, std::vector<uint8_t>& out) {
+    uint64_t bytes = 0;
+    return client.send(protocol::code_clients, {}, out, bytes);
+  };
+  std::vector<std::unique_ptr<slow_message>> slow;
+  while (slow.size() < message_limit::of_all / message_limit::of_client) {
+    EXPECT_EQ(ask(other, largest), STATUS_SUCCESS);
+    slow.push_back(std::make_unique<slow_message>(on.machine));
+    EXPECT_EQ(ask(slow.back()->client, small), STATUS_QUOTA_EXCEEDED) << "its own limit";
+  }
+  EXPECT_EQ(ask(other, largest), STATUS_QUOTA_EXCEEDED) << "that of all";
+  slow.pop_back();
+  EXPECT_EQ(ask(other, largest), STATUS_SUCCESS);
+  slow.clear();
+  EXPECT_EQ(ask(other, largest), STATUS_SUCCESS);
+}
+
 TEST_F(driver_port_fault, the_driver_unloads_with_clients_connected_and_a_batch_on_its_way) {
   std::vector<std::unique_ptr<port_client>> clients;
   for (uint32_t i = 0; i < 5; ++i) clients.push_back(std::make_unique<port_client>(on.machine));

@@ -63,6 +63,51 @@ TEST_F(driver_port, thirty_two_clients_and_no_more_get_in_and_each_gets_everythi
   EXPECT_EQ(one_more.connect(on.machine), STATUS_SUCCESS);
 }
 
+TEST_F(driver_port, a_client_changes_its_choice_of_types_while_it_is_connected_and_nobody_elses) {
+  port_client changing(on.machine, wants(bit(event_type_thread_create), 0, "changing"));
+  port_client other(on.machine);
+  const auto change = [&](uint64_t types) {
+    uint64_t bytes = 0;
+    EXPECT_EQ(changing.send(protocol::code_client_types, bytes_of(protocol::set_types{protocol::version, 0, types}), {}, bytes),
+              STATUS_SUCCESS);
+    EXPECT_EQ(bytes, 0u);
+    EXPECT_EQ(changing.row("changing").types, types);
+  };
+  sim::load_image({.base = 1});
+  EXPECT_EQ(of_type(changing.drain(), event_type_image_load).size(), 0u);
+  change(bit(event_type_image_load));
+  sim::load_image({.base = 2});
+  const auto second = of_type(changing.drain(), event_type_image_load);
+  ASSERT_EQ(second.size(), 1u);
+  EXPECT_EQ(second[0].as<image_load_payload>().base, 2u);
+  change(0);
+  sim::load_image({.base = 3});
+  EXPECT_EQ(of_type(changing.drain(), event_type_image_load).size(), 0u);
+  EXPECT_EQ(of_type(other.drain(), event_type_image_load).size(), 3u);
+  expect_balance(changing.row("changing"));
+  EXPECT_EQ(changing.row("changing").lost, 0u) << "what is not wanted is not lost";
+}
+
+TEST_F(driver_port, a_change_of_types_is_checked_field_by_field) {
+  port_client images(on.machine, wants(bit(event_type_image_load)));
+  const protocol::set_types good{protocol::version, 0, 0};
+  uint8_t message[sizeof good + 8] = {};
+  std::memcpy(message, &good, sizeof good);
+  uint64_t bytes = 0;
+  for (size_t length = 0; length < sizeof good; ++length) {
+    EXPECT_EQ(images.send(protocol::code_client_types, {message, length}, {}, bytes), STATUS_INFO_LENGTH_MISMATCH) << length;
+  }
+  EXPECT_EQ(images.send(protocol::code_client_types, bytes_of(protocol::set_types{protocol::version + 1, 0, 0}), {}, bytes),
+            STATUS_REVISION_MISMATCH);
+  EXPECT_EQ(images.send(protocol::code_client_types, bytes_of(protocol::set_types{protocol::version, 1, 0}), {}, bytes),
+            STATUS_INVALID_PARAMETER);
+  EXPECT_EQ(images.row().types, bit(event_type_image_load));
+  // The device has one reader, which has everything.
+  sim::file device;
+  ASSERT_EQ(device.open(on.machine, u"Sluice", 4000), STATUS_SUCCESS);
+  EXPECT_EQ(device.control(protocol::code_client_types, bytes_of(good), {}, bytes), STATUS_INVALID_DEVICE_REQUEST);
+}
+
 TEST_F(driver_port, a_client_gets_the_types_it_wants_and_what_describes_the_stream) {
   port_client images(on.machine, wants(bit(event_type_image_load)));
   port_client threads(on.machine, wants(bit(event_type_thread_create)));

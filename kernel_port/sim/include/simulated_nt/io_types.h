@@ -165,6 +165,16 @@ typedef struct _FILE_OBJECT {
   LARGE_INTEGER CurrentByteOffset;
 } FILE_OBJECT, *PFILE_OBJECT;
 
+// Of its values, those that a device driver may meet: what the file systems alone know is not simulated.
+typedef enum _FILE_INFORMATION_CLASS {
+  FileBasicInformation = 4,
+  FileRenameInformation = 10,
+  FileDispositionInformation = 13,
+  FilePositionInformation = 14,
+  FileAllocationInformation = 19,
+  FileEndOfFileInformation = 20
+} FILE_INFORMATION_CLASS, *PFILE_INFORMATION_CLASS;
+
 typedef struct _IO_STACK_LOCATION {
   UCHAR MajorFunction;
   UCHAR MinorFunction;
@@ -196,6 +206,19 @@ typedef struct _IO_STACK_LOCATION {
       ULONG POINTER_ALIGNMENT IoControlCode;
       PVOID Type3InputBuffer;
     } DeviceIoControl;
+    struct {
+      ULONG Length;
+      FILE_INFORMATION_CLASS POINTER_ALIGNMENT FileInformationClass;
+      struct _FILE_OBJECT* FileObject;
+      union {
+        struct {
+          BOOLEAN ReplaceIfExists;
+          BOOLEAN AdvanceOnly;
+        };
+        ULONG ClusterCount;
+        HANDLE DeleteHandle;
+      };
+    } SetFile;
     struct {
       PVOID Argument1;
       PVOID Argument2;
