@@ -75,10 +75,14 @@ void driver_source::set_types(uint64_t types) {
 }
 
 filter_answer driver_source::set_filter(std::span<const uint8_t> message) {
+  return send_filter("setting a filter", protocol::code_set_filter, message);
+}
+
+filter_answer driver_source::send_filter(const char* what, uint32_t code, std::span<const uint8_t> message) {
   filter_answer answer{};
   uint8_t buffer[sizeof answer] = {};
-  const uint64_t bytes = control("setting a filter", protocol::code_set_filter, message, buffer);
-  if (bytes != sizeof answer) throw source_error(fmt::format("setting a filter: an answer of {} bytes", bytes));
+  const uint64_t bytes = control(what, code, message, buffer);
+  if (bytes != sizeof answer) throw source_error(fmt::format("{}: an answer of {} bytes", what, bytes));
   std::memcpy(&answer, buffer, sizeof answer);
   return answer;
 }

@@ -26,6 +26,8 @@ class driver_source : public event_source {
  protected:
   // One request and its answer. From any thread.
   virtual nt_status request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) = 0;
+  // One of the requests that are answered with a filter_answer. Throws source_error.
+  filter_answer send_filter(const char* what, uint32_t code, std::span<const uint8_t> message);
   // As a source_error.
   [[noreturn]] static void fail(const char* what, nt_status status);
 

@@ -52,6 +52,14 @@ nt_status port_source::request(uint32_t code, std::span<const uint8_t> in, std::
   return port_->send(message, out, bytes);
 }
 
+filter_answer port_source::set_own_filter(std::span<const uint8_t> message) {
+  return send_filter("setting a filter of this client's own", protocol::code_set_client_filter, message);
+}
+
+void port_source::clear_own_filter() {
+  (void)send_filter("ending this client's own filter", protocol::code_clear_client_filter, {});
+}
+
 std::vector<protocol::client_row> port_source::clients() {
   constexpr size_t most = protocol::max_port_clients + 1;  // and who reads the device
   std::vector<uint8_t> answer(sizeof(protocol::clients_header) + most * sizeof(protocol::client_row));

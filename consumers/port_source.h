@@ -23,6 +23,11 @@ class port_source : public driver_source {
   read_result read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) override;
   void cancel() override;
 
+  // A filter of this client's own: decides about what the merge hands out after the answer (docs/port.md). answer.error says whether
+  // it was taken.
+  filter_answer set_own_filter(std::span<const uint8_t> message);
+  void clear_own_filter();
+
   // All clients, as the driver sees them.
   std::vector<protocol::client_row> clients();
 

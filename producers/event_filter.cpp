@@ -25,18 +25,12 @@ NTSTATUS event_filter::set(const void* message_untrusted, uint32_t bytes, filter
   if (memory == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   compiled_filter* const made = new (in_place{}, memory) compiled_filter();
   filter_check check{};
-  const NTSTATUS status = made->create(*functions_, fold_, message_untrusted, bytes, check);
+  const NTSTATUS status = make(message_untrusted, bytes, *made, check, [this](process_verdicts& verdicts, const filter_process* rules, uint32_t count) {
+    return tree_.follow(verdicts, rules, count);
+  });
   if (!NT_SUCCESS(status)) {
     destroy(made);
     return status;
-  }
-  if (check.error == filter_error::none && made->header().processes.count != 0) {
-    const uint32_t count = made->header().processes.count;
-    const uint32_t twice = tree_.follow(made->verdicts(), made->process_rules(), count);
-    if (twice != count) {
-      check = {filter_error::process_twice, static_cast<uint32_t>(made->header().processes.offset +
-                                                                  twice * sizeof(filter_process))};
-    }
   }
   if (check.error == filter_error::none) {
     replace(made);
@@ -45,6 +39,29 @@ NTSTATUS event_filter::set(const void* message_untrusted, uint32_t bytes, filter
   }
   answer = {static_cast<uint32_t>(check.error), check.offset, generation_};
   return STATUS_SUCCESS;
+}
+
+NTSTATUS event_filter::compile(const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check) {
+  PAGED_CODE();
+  const turn mine(turn_);
+  return make(message_untrusted, bytes, made, check, [this](process_verdicts& verdicts, const filter_process* rules, uint32_t count) {
+    return tree_.judge(verdicts, rules, count);
+  });
+}
+
+template <class judge>
+NTSTATUS event_filter::make(const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check,
+                            judge&& families) {
+  PAGED_CODE();
+  const NTSTATUS status = made.create(*functions_, fold_, message_untrusted, bytes, check);
+  const uint32_t count = made.header().processes.count;
+  if (!NT_SUCCESS(status) || check.error != filter_error::none || count == 0) return status;
+  const filter_process* const rules = made.process_rules();
+  if (const uint32_t twice = families(made.verdicts(), rules, count); twice != count) {
+    check = {filter_error::process_twice,
+             static_cast<uint32_t>(made.header().processes.offset + twice * sizeof(filter_process))};
+  }
+  return status;
 }
 
 void event_filter::clear(filter_answer& answer) {

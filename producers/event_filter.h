@@ -3,7 +3,7 @@
 //   is_set                           any IRQL: one load. All that an event pays while no filter is set
 //   event_decision                   up to DISPATCH_LEVEL: producers/event_decision.h
 //   process_started, process_exited  from the process callback, whether or not a filter is set
-//   set, clear, read                 PASSIVE_LEVEL, any number of callers at a time
+//   set, clear, read, compile        PASSIVE_LEVEL, any number of callers at a time
 //   row                              in the section of that CPU
 //
 // F1  An event is decided by the whole of one filter, or by none.
@@ -48,6 +48,10 @@ class event_filter {
   // filter_state and the message, as protocol::code_filter gives them.
   [[nodiscard]] NTSTATUS read(void* buffer, uint32_t size, uint32_t& written);
 
+  // A filter of somebody's own: compiled as this one is, but in force for nobody here, and not following the families any
+  // further. The message is read once. STATUS_SUCCESS with check.error: it is wrong. STATUS_INSUFFICIENT_RESOURCES.
+  [[nodiscard]] NTSTATUS compile(const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check);
+
   void process_started(uint32_t pid, uint32_t parent) { tree_.started(pid, parent); }
   void process_exited(uint32_t pid) { tree_.exited(pid); }
 
@@ -59,7 +63,7 @@ class event_filter {
  private:
   friend class event_decision;
 
-  // One of set, clear and read at a time, at PASSIVE_LEVEL, not to be suspended with the turn.
+  // One of set, clear, read and compile at a time, at PASSIVE_LEVEL, not to be suspended with the turn.
   class turn {
    public:
     explicit turn(KEVENT& free) : free_(free) {
@@ -75,6 +79,9 @@ class event_filter {
   };
 
   void replace(compiled_filter* next);
+  template <class judge>
+  NTSTATUS make(const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check,
+                judge&& families);
   static void destroy(compiled_filter* filter);
 
   struct cpu_rows {

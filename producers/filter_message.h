@@ -149,6 +149,7 @@ enum class filter_error : uint32_t {
   rate_twice = 18,
   repeat_window = 19,     // above the limit, or types without a window, or a window without types
   process_rate = 20,      // a rate without types, or types without a rate
+  not_for_clients = 21,   // a client's own filter knows no repeats and no rates
 };
 
 constexpr const char* name_of(filter_error error) {
@@ -174,6 +175,7 @@ constexpr const char* name_of(filter_error error) {
     case filter_error::rate_twice: return "two rates for one type";
     case filter_error::repeat_window: return "a window for repeats above the limit, without types, or types without a window";
     case filter_error::process_rate: return "a rate per process without types, or types without a rate";
+    case filter_error::not_for_clients: return "repeats and rates are for the driver's filter: a client's own has none";
   }
   return "an unknown error";
 }

@@ -42,6 +42,21 @@ void process_tree::exited(uint32_t pid) {
 
 uint32_t process_tree::follow(process_verdicts& verdicts, const filter_process* rules, uint32_t count) {
   const spin_lock_scope lock(lock_);
+  if (const uint32_t twice = fill(verdicts, rules, count); twice != count) return twice;
+  for (process_verdicts*& slot : following_) {
+    if (slot != nullptr) continue;
+    slot = &verdicts;
+    break;
+  }
+  return count;
+}
+
+uint32_t process_tree::judge(process_verdicts& verdicts, const filter_process* rules, uint32_t count) {
+  const spin_lock_scope lock(lock_);
+  return fill(verdicts, rules, count);
+}
+
+uint32_t process_tree::fill(process_verdicts& verdicts, const filter_process* rules, uint32_t count) {
   for (uint32_t i = 0; i < count; ++i) {
     const process_verdict own =
         (rules[i].flags & filter_rule_exclude) != 0 ? process_verdict::exclude : process_verdict::include;
@@ -54,11 +69,6 @@ uint32_t process_tree::follow(process_verdicts& verdicts, const filter_process* 
     if (const uint32_t from = find(rules[i].pid); from != nobody) {
       spread(verdicts, from, verdicts.find(rules[i].pid).own);
     }
-  }
-  for (process_verdicts*& slot : following_) {
-    if (slot != nullptr) continue;
-    slot = &verdicts;
-    break;
   }
   return count;
 }

@@ -32,6 +32,8 @@ class process_tree {
   // with rules for descendants for every process besides. Returns the index of a second rule for a process; else `count`.
   [[nodiscard]] uint32_t follow(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
   void forget(process_verdicts& verdicts);
+  // Fills them in the same way, and they do not follow.
+  [[nodiscard]] uint32_t judge(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
 
   // Processes that found no room, since load.
   uint32_t untracked() const { return untracked_.load(memory_order::relaxed); }
@@ -56,6 +58,7 @@ class process_tree {
   void remove(uint32_t index);
   void adopt(uint32_t child, uint32_t parent);
   void leave_parent(uint32_t child);
+  uint32_t fill(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
   void spread(process_verdicts& verdicts, uint32_t from, process_verdict verdict);
   void note(bool had_room) {
     // Relaxed: a figure; written under the lock.

@@ -28,9 +28,10 @@ void client_stream::destroy() {
   offered_ = delivered_ = lost_ = delivered_batches_ = failed_sends_ = 0;
 }
 
-bool client_stream::wants(const record_view<native_seam>& record) const {
+bool client_stream::wants(const record_view<native_seam>& record) {
   const uint16_t type = record.type();
   if (type < first_event_type) return true;  // what describes the stream
+  if (filter_ != nullptr && !filter_->wants(record)) return false;
   if (type >= max_record_types || (wishes_.types >> type & 1) == 0) return false;
   if (wishes_.without_pid == 0 || type >= first_own_type) return true;
   event_context context;

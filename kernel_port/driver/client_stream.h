@@ -11,6 +11,7 @@
 // stays where it is until given_back(): one taker at a time.
 #pragma once
 
+#include "kernel_port/driver/client_filter.h"
 #include "kernel_port/driver/protocol.h"
 #include "pipeline/batch_writer.h"
 #include "producers/channel.h"
@@ -51,7 +52,15 @@ class client_stream {
   bool created() const { return slots_.get() != nullptr; }
   void destroy();
 
-  bool wants(const record_view<native_seam>& record) const;
+  // Asked about each record, wanted or not: a filter follows the stream.
+  bool wants(const record_view<native_seam>& record);
+  // The client's own filter from now on, null: none; returns the former one, which is the caller's. Not destroyed with this.
+  [[nodiscard]] client_filter* set_filter(client_filter* next) {
+    client_filter* const former = filter_;
+    filter_ = next;
+    return former;
+  }
+  const client_filter* filter() const { return filter_; }
   void set_types(uint64_t types) { wishes_.types = types; }
   offer_result offer(const record_view<native_seam>& record);
   void lose(const record_view<native_seam>& record);
@@ -150,6 +159,7 @@ class client_stream {
   }
 
   wishes wishes_;
+  client_filter* filter_ = nullptr;
   nonpaged_memory slots_;
   KEVENT* ready_ = nullptr;  // null: never created
   uint64_t boot_ = 0;

@@ -143,6 +143,9 @@ NTSTATUS sensor::control(uint32_t code, void* buffer, uint32_t in, uint32_t out,
     case protocol::code_set_filter:
     case protocol::code_clear_filter:
     case protocol::code_filter: return control_filter(code, buffer, in, out, written);
+    case protocol::code_set_client_filter:
+    case protocol::code_clear_client_filter:
+    case protocol::code_client_filter: return control_client_filter(code, buffer, in, out, written, from);
     default: return STATUS_INVALID_DEVICE_REQUEST;
   }
 }
@@ -165,6 +168,24 @@ NTSTATUS sensor::control_filter(uint32_t code, void* buffer, uint32_t in, uint32
     filter.clear(result);
   }
   return answer(result, buffer, out, written);
+}
+
+// Over the port, so at PASSIVE_LEVEL. `buffer` is the driver's own copy.
+NTSTATUS sensor::control_client_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written,
+                                       client_stream* from) {
+  if (from == nullptr) return STATUS_INVALID_DEVICE_REQUEST;
+  distribution& clients = worker_.clients();
+  if (code == protocol::code_client_filter) return clients.read_filter(*from, buffer, out, written);
+  if (out < sizeof(filter_answer)) return STATUS_BUFFER_TOO_SMALL;
+  filter_check check{filter_error::none, 0};
+  client_filter* next = nullptr;
+  if (code == protocol::code_set_client_filter) {
+    const uint64_t now = worker_.clock().anchor.counter;
+    const NTSTATUS status = client_filter::create(functions_, channel_.filter(), now, buffer, in, check, next);
+    if (!NT_SUCCESS(status)) return status;
+  }
+  if (check.error == filter_error::none) client_filter::destroy(clients.set_filter(*from, next));
+  return answer(filter_answer{static_cast<uint32_t>(check.error), check.offset, 0}, buffer, out, written);
 }
 
 }  // namespace sluice

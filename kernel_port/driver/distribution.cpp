@@ -52,6 +52,23 @@ void distribution::set_types(client_stream& client, uint64_t types) {
   KeSetEvent(room_, IO_NO_INCREMENT, FALSE);
 }
 
+client_filter* distribution::set_filter(client_stream& client, client_filter* next) {
+  const lock held(*this);
+  client_filter* const former = client.set_filter(next);
+  KeSetEvent(room_, IO_NO_INCREMENT, FALSE);
+  return former;
+}
+
+NTSTATUS distribution::read_filter(client_stream& client, void* buffer, uint32_t size, uint32_t& written) {
+  const lock held(*this);
+  if (client.filter() != nullptr) return client.filter()->read(buffer, size, written);
+  const filter_state none{};
+  if (size < sizeof none) return STATUS_BUFFER_TOO_SMALL;
+  copy_bytes(buffer, &none, sizeof none);
+  written = sizeof none;
+  return STATUS_SUCCESS;
+}
+
 client_stream::batch distribution::take(client_stream& client) {
   const lock held(*this);
   return client.take();

@@ -35,6 +35,10 @@ class distribution {
   void remove(client_stream& client);
   void request_flush(client_stream& client);
   void set_types(client_stream& client, uint64_t types);
+  // Returns the former one, which nobody uses any more.
+  [[nodiscard]] client_filter* set_filter(client_stream& client, client_filter* next);
+  // As client_filter::read; of none: a filter_state without a message.
+  NTSTATUS read_filter(client_stream& client, void* buffer, uint32_t size, uint32_t& written);
   client_stream::batch take(client_stream& client);
   void given_back(client_stream& client, bool delivered);
   void count_failed_send(client_stream& client);

@@ -33,6 +33,7 @@ void port_client::stop() {
   FltCloseClientPort(filter_, &port_);
   end_thread();
   clients_.remove(stream_);
+  client_filter::destroy(stream_.set_filter(nullptr));
 }
 
 void port_client::end_thread() {

@@ -45,6 +45,11 @@ inline constexpr uint32_t code_clients = control_code(0x908, access_read);      
 // Over the port only: the client's own choice of types, as in its port_context, for every record that the merge hands out after
 // the answer. What waits in its queue stays there. in: set_types
 inline constexpr uint32_t code_client_types = control_code(0x909, access_write);
+// Over the port only: a filter of the client's own (kernel_port/driver/client_filter.h), beside its types and the driver's filter.
+inline constexpr uint32_t code_set_client_filter = control_code(0x90a, access_write);    // in: a filter message; out: filter_answer, generation 0
+inline constexpr uint32_t code_clear_client_filter = control_code(0x90b, access_write);  // out: filter_answer
+inline constexpr uint32_t code_client_filter = control_code(0x90c, access_read);         // out: as code_filter
+inline constexpr uint32_t max_client_filter_bytes = 256 * 1024;  // it stays in the kernel's memory, for each of 32 clients
 
 inline constexpr char16_t port_name[] = u"\\SluicePort";
 inline constexpr uint32_t message_header_bytes = 16;  // FILTER_MESSAGE_HEADER, in front of a batch that a client gets

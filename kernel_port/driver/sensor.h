@@ -52,6 +52,8 @@ class sensor {
 
   NTSTATUS control(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written, client_stream* from);
   NTSTATUS control_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written);
+  NTSTATUS control_client_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written,
+                                 client_stream* from);
   void attach();
   protocol::capabilities capabilities();
   uint64_t available_types();

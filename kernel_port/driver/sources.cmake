@@ -15,6 +15,7 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/registry_capture.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/registry_producer.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/thread_producer.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/client_filter.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/client_stream.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/device.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/distribution.cpp

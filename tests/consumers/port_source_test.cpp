@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <memory>
 #include <thread>
 
 #include "consumers/device_source.h"
 #include "consumers/nt/simulated_system.h"
 #include "consumers/event_stream.h"
+#include "tests/eventually.h"
 
 extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 
@@ -59,6 +61,31 @@ struct port_source_test : testing::Test {
     }
   }
 };
+
+TEST_F(port_source_test, a_filter_of_its_own_keeps_out_of_one_client_what_another_gets) {
+  port_source chosen(simulated_system(machine, client_pid), {.name = "chosen"});
+  port_source all(simulated_system(machine, client_pid + 1), {.name = "all"});
+  filter_header nothing{};
+  nothing.magic = filter_magic;
+  nothing.version = filter_version;
+  nothing.header_bytes = nothing.total_bytes = sizeof nothing;
+  uint8_t message[sizeof nothing];
+  std::memcpy(message, &nothing, sizeof nothing);
+  EXPECT_EQ(chosen.set_own_filter(message).error, 0u);
+  EXPECT_NE(chosen.set_own_filter(std::span<const uint8_t>(message).first(8)).error, 0u);
+  event_stream of_chosen(chosen), of_all(all);
+  load_images(10);
+  ASSERT_TRUE(drain(of_all, all));
+  EXPECT_EQ(of_all.account().received_of(event_type_image_load), 10u);
+  chosen.clear_own_filter();
+  load_images(1);
+  test::eventually([&] {
+    chosen.flush();
+    while (of_chosen.next(milliseconds(1)) != nullptr) {
+    }
+    return of_chosen.account().received_of(event_type_image_load) == 1;
+  });
+}
 
 TEST_F(port_source_test, delivers_every_event_and_the_accounts_agree) {
   port_source source(simulated_system(machine, client_pid), {});

@@ -13,6 +13,7 @@ add_executable(driver_test
   driver_port_account_test.cpp
   driver_port_epoch_test.cpp
   driver_port_fault_test.cpp
+  driver_port_filter_test.cpp
   driver_port_stream_test.cpp
   driver_port_test.cpp
   driver_processor_test.cpp
