@@ -1,6 +1,7 @@
 // The calls that a client makes to the kernel, as a Windows client makes them: one implementation per way to reach one.
 //
 //   simulated_system   the simulated machine in this process
+//   connect_system     the simulated machine in another process (socket_system.h)
 //
 // Statuses are NTSTATUS, as the kernel gave them; what a call cannot reach any more is STATUS_PORT_DISCONNECTED for ports
 // and STATUS_DEVICE_REMOVED for devices. A handle is one owner's: calls from several threads at a time are allowed, but for

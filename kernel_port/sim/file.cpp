@@ -11,6 +11,40 @@ namespace {
 // How long requests may still be on their way back after IRP_MJ_CLEANUP.
 constexpr auto cleanup_limit = std::chrono::seconds(5);
 
+void give_system_buffer(io_request& request, size_t bytes) {
+  if (bytes != 0) request.system_buffer.reset(new unsigned char[bytes]);
+}
+
+void prepare_read(io_request& request, ULONG device_flags, std::span<uint8_t> buffer) {
+  IRP& irp = request.irp;
+  request.stack.Parameters.Read.Length = static_cast<ULONG>(buffer.size());
+  request.output_limit = buffer.size();
+  irp.UserBuffer = buffer.data();
+  if (device_flags & DO_BUFFERED_IO) {
+    irp.AssociatedIrp.SystemBuffer = request.system_buffer.get();
+  } else if (device_flags & DO_DIRECT_IO) {
+    MDL& mdl = request.mdl;
+    mdl.Size = sizeof(MDL);
+    mdl.StartVa =
+        reinterpret_cast<PVOID>(reinterpret_cast<uintptr_t>(buffer.data()) & ~uintptr_t{PAGE_SIZE - 1});
+    mdl.ByteOffset = static_cast<ULONG>(reinterpret_cast<uintptr_t>(buffer.data()) & (PAGE_SIZE - 1));
+    mdl.ByteCount = static_cast<ULONG>(buffer.size());
+    mdl.MappedSystemVa = buffer.data();
+    irp.MdlAddress = buffer.empty() ? nullptr : &mdl;
+  }
+}
+
+void prepare_control(io_request& request, uint32_t code, std::span<const uint8_t> in, size_t out_bytes) {
+  auto& parameters = request.stack.Parameters.DeviceIoControl;
+  parameters.IoControlCode = code;
+  parameters.InputBufferLength = static_cast<ULONG>(in.size());
+  parameters.OutputBufferLength = static_cast<ULONG>(out_bytes);
+  request.output_limit = out_bytes;
+  give_system_buffer(request, std::max(in.size(), out_bytes));
+  if (!in.empty()) memcpy(request.system_buffer.get(), in.data(), in.size());
+  request.irp.AssociatedIrp.SystemBuffer = request.system_buffer.get();
+}
+
 }  // namespace
 
 struct file::state {
@@ -45,6 +79,45 @@ struct file::state {
     }
     const NTSTATUS status = request->irp.IoStatus.Status;
     return timed_out && status == STATUS_CANCELLED ? STATUS_TIMEOUT : status;
+  }
+
+  // Sends the request; its answer goes to `to`.
+  void begin(const std::shared_ptr<io_request>& request, uint64_t key, completion_port& to) {
+    request->finished = &finished;
+    request->requester = this;
+    request->to = &to;
+    request->key = key;
+    {
+      internal_lock lock(mutex);
+      pending.push_back(request);
+    }
+    dispatch(*request);
+  }
+
+  // The request stays in `pending` until its answer was taken: close() waits for that.
+  static void finished(io_request& request) {
+    const IO_STATUS_BLOCK& result = request.irp.IoStatus;
+    const bool answers = !NT_ERROR(result.Status) && request.system_buffer != nullptr;
+    request.to->completed(request.key, result.Status,
+                          {request.system_buffer.get(), answers ? static_cast<size_t>(result.Information) : 0});
+    state& self = *static_cast<state*>(request.requester);
+    std::shared_ptr<io_request> last;  // goes after the lock
+    internal_lock lock(self.mutex);
+    const auto found = std::ranges::find_if(self.pending, [&](const auto& each) { return each.get() == &request; });
+    last = std::move(*found);
+    self.pending.erase(found);
+    lock.unlock();
+  }
+
+  void cancel(std::optional<uint64_t> key) {
+    std::vector<std::shared_ptr<io_request>> requests;
+    {
+      internal_lock lock(mutex);
+      for (const auto& request : pending) {
+        if (!key || (request->to != nullptr && request->key == *key)) requests.push_back(request);
+      }
+    }
+    for (const auto& request : requests) IoCancelIrp(&request->irp);
   }
 
   NTSTATUS send(uint8_t major_function) { return run(make_request(object, major_function), {}); }
@@ -104,28 +177,23 @@ NTSTATUS file::read(std::span<uint8_t> buffer, uint64_t& bytes,
   if (!state_) return STATUS_INVALID_HANDLE;
   const borrowed_thread thread(*state_->system, state_->pid);
   const auto request = make_request(state_->object, IRP_MJ_READ);
-  request->stack.Parameters.Read.Length = static_cast<ULONG>(buffer.size());
-  request->irp.UserBuffer = buffer.data();
-  const ULONG flags = state_->device->Flags;
-  if (flags & DO_BUFFERED_IO) {
-    request->output_limit = buffer.size();
-    if (!buffer.empty()) request->system_buffer.reset(new unsigned char[buffer.size()]);
-    request->irp.AssociatedIrp.SystemBuffer = request->system_buffer.get();
-  } else if (flags & DO_DIRECT_IO) {
-    MDL& mdl = request->mdl;
-    mdl.Size = sizeof(MDL);
-    mdl.StartVa =
-        reinterpret_cast<PVOID>(reinterpret_cast<uintptr_t>(buffer.data()) & ~uintptr_t{PAGE_SIZE - 1});
-    mdl.ByteOffset = static_cast<ULONG>(reinterpret_cast<uintptr_t>(buffer.data()) & (PAGE_SIZE - 1));
-    mdl.ByteCount = static_cast<ULONG>(buffer.size());
-    mdl.MappedSystemVa = buffer.data();
-    request->irp.MdlAddress = buffer.empty() ? nullptr : &mdl;
-  }
+  give_system_buffer(*request, state_->device->Flags & DO_BUFFERED_IO ? buffer.size() : 0);
+  prepare_read(*request, state_->device->Flags, buffer);
   const NTSTATUS status = state_->run(request, timeout);
   if (NT_ERROR(status) || status == STATUS_TIMEOUT) return status;
   bytes = request->irp.IoStatus.Information;
   if (request->system_buffer) memcpy(buffer.data(), request->system_buffer.get(), bytes);
   return status;
+}
+
+// Whatever the device's method is, the memory is the request's own.
+void file::begin_read(uint32_t capacity, uint64_t key, completion_port& to) {
+  if (!state_) return to.completed(key, STATUS_INVALID_HANDLE, {});
+  const borrowed_thread thread(*state_->system, state_->pid);
+  const auto request = make_request(state_->object, IRP_MJ_READ);
+  give_system_buffer(*request, capacity);
+  prepare_read(*request, state_->device->Flags, {request->system_buffer.get(), capacity});
+  state_->begin(request, key, to);
 }
 
 NTSTATUS file::control(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes,
@@ -136,16 +204,7 @@ NTSTATUS file::control(uint32_t code, std::span<const uint8_t> in, std::span<uin
     misuse("only METHOD_BUFFERED control codes are simulated");
   const borrowed_thread thread(*state_->system, state_->pid);
   const auto request = make_request(state_->object, IRP_MJ_DEVICE_CONTROL);
-  auto& parameters = request->stack.Parameters.DeviceIoControl;
-  parameters.IoControlCode = code;
-  parameters.InputBufferLength = static_cast<ULONG>(in.size());
-  parameters.OutputBufferLength = static_cast<ULONG>(out.size());
-  request->output_limit = out.size();
-  if (const size_t size = std::max(in.size(), out.size())) {
-    request->system_buffer.reset(new unsigned char[size]);
-    if (!in.empty()) memcpy(request->system_buffer.get(), in.data(), in.size());
-    request->irp.AssociatedIrp.SystemBuffer = request->system_buffer.get();
-  }
+  prepare_control(*request, code, in, out.size());
   const NTSTATUS status = state_->run(request, timeout);
   if (NT_ERROR(status) || status == STATUS_TIMEOUT) return status;
   bytes = request->irp.IoStatus.Information;
@@ -168,15 +227,25 @@ NTSTATUS file::set_information(uint32_t information_class, std::span<const uint8
   return state_->run(request, {});
 }
 
+void file::begin_control(uint32_t code, std::span<const uint8_t> in, uint32_t capacity, uint64_t key, completion_port& to) {
+  if (!state_) return to.completed(key, STATUS_INVALID_HANDLE, {});
+  if (METHOD_FROM_CTL_CODE(code) != METHOD_BUFFERED) return to.completed(key, STATUS_NOT_SUPPORTED, {});
+  const borrowed_thread thread(*state_->system, state_->pid);
+  const auto request = make_request(state_->object, IRP_MJ_DEVICE_CONTROL);
+  prepare_control(*request, code, in, capacity);
+  state_->begin(request, key, to);
+}
+
 void file::cancel() {
   if (!state_) return;
   const borrowed_thread thread(*state_->system, state_->pid);
-  std::vector<std::shared_ptr<io_request>> requests;
-  {
-    internal_lock lock(state_->mutex);
-    requests = state_->pending;
-  }
-  for (const auto& request : requests) IoCancelIrp(&request->irp);
+  state_->cancel(std::nullopt);
+}
+
+void file::cancel(uint64_t key) {
+  if (!state_) return;
+  const borrowed_thread thread(*state_->system, state_->pid);
+  state_->cancel(key);
 }
 
 void file::close() {

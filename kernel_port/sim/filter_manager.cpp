@@ -128,7 +128,7 @@ void filter_manager::unregister_filter(PFLT_FILTER filter) {
   for (;;) {
     std::shared_ptr<port_connection> next;
     {
-      internal_lock lock(mutex_);
+      const section inside(*this);
       for (const auto& connection : connections_) {
         if (connection->port.filter == filter && !connection->notified) next = connection;
       }
@@ -206,7 +206,7 @@ void filter_manager::close_server_port(PFLT_PORT port) {
 }
 
 void filter_manager::close_client_port(PFLT_FILTER filter, PFLT_PORT* port) {
-  internal_lock lock(mutex_);
+  const section inside(*this);
   PFLT_PORT const closing = *port;
   *port = nullptr;
   if (closing == nullptr) return;
@@ -232,7 +232,7 @@ void filter_manager::forget_if_gone(port_connection& connection) {
 void filter_manager::sever(port_connection& connection, NTSTATUS getters) {
   if (connection.severed) return;
   connection.severed = true;
-  for (const auto& message : connection.getters) finish(*message, getters);
+  for (const auto& message : connection.getters) finish(message, getters);
   connection.getters.clear();
   for (message_sender* sender : connection.senders) finish(*sender, STATUS_PORT_DISCONNECTED);
   connection.senders.clear();
@@ -298,7 +298,7 @@ NTSTATUS filter_manager::connect(const port_connect_request& request, std::share
     status = server.connect(&connection->port, server.cookie, request.context.empty() ? nullptr : copy.get() + 1,
                             static_cast<ULONG>(request.context.size()), &cookie);
   }
-  internal_lock lock(mutex_);
+  const section inside(*this);
   callback_scope::leave(*connection->port.filter);
   if (NT_SUCCESS(status)) {
     connection->accepted = true;
@@ -315,7 +315,7 @@ NTSTATUS filter_manager::connect(const port_connect_request& request, std::share
 
 void filter_manager::disconnect(const std::shared_ptr<port_connection>& connection) {
   {
-    internal_lock lock(mutex_);
+    const section inside(*this);
     sever(*connection, STATUS_CANCELLED);
   }
   notify_disconnect(connection);

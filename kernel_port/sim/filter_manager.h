@@ -103,6 +103,7 @@ class filter_manager {
   NTSTATUS connect(const port_connect_request& request, std::shared_ptr<port_connection>& made);
   NTSTATUS get(port_connection& connection, const std::shared_ptr<pending_message::state>& message);
   void cancel(port_connection& connection, const std::shared_ptr<pending_message::state>& message);
+  void cancel_begun(port_connection& connection, std::optional<uint64_t> key);
   NTSTATUS reply(port_connection& connection, std::span<const uint8_t> reply);
   NTSTATUS message(port_connection& connection, user_memory* in, uint32_t in_bytes, user_memory* out,
                    uint32_t out_bytes, uint64_t& written);
@@ -123,15 +124,17 @@ class filter_manager {
 
  private:
   class callback_scope;
+  class section;
 
   _FLT_FILTER& known(PFLT_FILTER filter, const char* function);
   void sever(port_connection& connection, NTSTATUS getters);
   void notify_disconnect(const std::shared_ptr<port_connection>& connection);
   void forget_if_gone(port_connection& connection);
-  void deliver(port_connection& connection, message_sender& sender, pending_message::state& getter);
+  void deliver(port_connection& connection, message_sender& sender,
+               const std::shared_ptr<pending_message::state>& message);
   void wait_until_idle(_FLT_FILTER& filter);
   static void finish(message_sender& sender, NTSTATUS status);
-  static void finish(pending_message::state& message, NTSTATUS status);
+  void finish(const std::shared_ptr<pending_message::state>& message, NTSTATUS status);
 
   internal_mutex mutex_;
   bool started_;
@@ -140,6 +143,20 @@ class filter_manager {
   std::vector<std::shared_ptr<server_port>> servers_;           // open ones
   std::vector<std::shared_ptr<port_connection>> connections_;   // not gone
   std::vector<std::unique_ptr<security_descriptor>> descriptors_;
+  std::vector<std::shared_ptr<pending_message::state>> finished_;  // in this section, and nobody waits for them
+};
+
+// The lock, where messages may come to their end: their answers go out after it.
+class filter_manager::section {
+ public:
+  explicit section(filter_manager& filters) : filters_(filters), lock_(filters.mutex_) {}
+  ~section();
+  section(const section&) = delete;
+  section& operator=(const section&) = delete;
+
+ private:
+  filter_manager& filters_;
+  internal_lock lock_;
 };
 
 }  // namespace sluice::sim

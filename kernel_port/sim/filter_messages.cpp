@@ -13,28 +13,43 @@ void filter_manager::finish(message_sender& sender, NTSTATUS status) {
   signal_object(sender.wake.Header);
 }
 
-void filter_manager::finish(pending_message::state& message, NTSTATUS status) { message.complete(status); }
+// With the lock held, by a section: it tells those that nobody waits for.
+void filter_manager::finish(const std::shared_ptr<pending_message::state>& message, NTSTATUS status) {
+  if (message->to != nullptr) finished_.push_back(message);
+  message->complete(status);
+}
+
+filter_manager::section::~section() {
+  const auto finished = std::move(filters_.finished_);
+  filters_.finished_.clear();
+  lock_.unlock();
+  for (const auto& message : finished) {
+    message->to->completed(message->key, message->status, {message->buffer.get(), message->bytes});
+  }
+}
 
 // With the lock held. The getter's buffer is too short: it is told so, and so is the sender, whose message nobody has.
-void filter_manager::deliver(port_connection& connection, message_sender& sender, pending_message::state& getter) {
+void filter_manager::deliver(port_connection& connection, message_sender& sender,
+                             const std::shared_ptr<pending_message::state>& message) {
+  pending_message::state& getter = *message;
   const uint64_t bytes = sizeof(filter_message_header) + sender.length;
-  if (getter.buffer.size() < bytes) {
-    finish(getter, STATUS_BUFFER_TOO_SMALL);
+  if (getter.capacity < bytes) {
+    finish(message, STATUS_BUFFER_TOO_SMALL);
     finish(sender, STATUS_BUFFER_OVERFLOW);
     return;
   }
   const filter_message_header header{
       sender.reply == nullptr ? 0 : static_cast<uint32_t>(sizeof(filter_reply_header)) + sender.reply_room, 0,
       sender.id};
-  memcpy(getter.buffer.data(), &header, sizeof header);
-  if (sender.length != 0) memcpy(getter.buffer.data() + sizeof header, sender.content, sender.length);
+  memcpy(getter.buffer.get(), &header, sizeof header);
+  if (sender.length != 0) memcpy(getter.buffer.get() + sizeof header, sender.content, sender.length);
   getter.bytes = bytes;
   if (sender.reply != nullptr) {
     connection.awaiting_reply.emplace(sender.id, &sender);
   } else {
     finish(sender, STATUS_SUCCESS);
   }
-  finish(getter, STATUS_SUCCESS);
+  finish(message, STATUS_SUCCESS);
 }
 
 NTSTATUS filter_manager::send(PFLT_FILTER filter, PFLT_PORT* port, message_sender& sender, PLARGE_INTEGER timeout) {
@@ -43,7 +58,7 @@ NTSTATUS filter_manager::send(PFLT_FILTER filter, PFLT_PORT* port, message_sende
   KeInitializeEvent(&sender.wake, NotificationEvent, FALSE);
   std::shared_ptr<port_connection> connection;
   {
-    internal_lock lock(mutex_);
+    const section inside(*this);
     known(filter, "FltSendMessage");
     PFLT_PORT const to = *port;
     if (to == nullptr) return STATUS_PORT_DISCONNECTED;
@@ -61,7 +76,7 @@ NTSTATUS filter_manager::send(PFLT_FILTER filter, PFLT_PORT* port, message_sende
     } else {
       const auto getter = connection->getters.front();
       connection->getters.pop_front();
-      deliver(*connection, sender, *getter);
+      deliver(*connection, sender, getter);
     }
     if (sender.done) return sender.status;
   }
@@ -74,8 +89,8 @@ NTSTATUS filter_manager::send(PFLT_FILTER filter, PFLT_PORT* port, message_sende
 }
 
 NTSTATUS filter_manager::get(port_connection& connection, const std::shared_ptr<pending_message::state>& message) {
-  internal_lock lock(mutex_);
-  if (message->buffer.size() < sizeof(filter_message_header)) return STATUS_INVALID_PARAMETER;
+  const section inside(*this);
+  if (message->capacity < sizeof(filter_message_header)) return STATUS_INVALID_PARAMETER;
   if (connection.severed) return connection.notified ? STATUS_INVALID_HANDLE : STATUS_PORT_DISCONNECTED;
   if (connection.senders.empty()) {
     connection.getters.push_back(message);
@@ -83,13 +98,22 @@ NTSTATUS filter_manager::get(port_connection& connection, const std::shared_ptr<
   }
   message_sender& sender = *connection.senders.front();
   connection.senders.pop_front();
-  deliver(connection, sender, *message);
+  deliver(connection, sender, message);
   return message->status;
 }
 
 void filter_manager::cancel(port_connection& connection, const std::shared_ptr<pending_message::state>& message) {
-  internal_lock lock(mutex_);
-  if (std::erase(connection.getters, message) != 0) finish(*message, STATUS_CANCELLED);
+  const section inside(*this);
+  if (std::erase(connection.getters, message) != 0) finish(message, STATUS_CANCELLED);
+}
+
+void filter_manager::cancel_begun(port_connection& connection, std::optional<uint64_t> key) {
+  const section inside(*this);
+  std::erase_if(connection.getters, [&](const auto& message) {
+    if (message->to == nullptr || (key && message->key != *key)) return false;
+    finish(message, STATUS_CANCELLED);
+    return true;
+  });
 }
 
 NTSTATUS filter_manager::reply(port_connection& connection, std::span<const uint8_t> reply) {

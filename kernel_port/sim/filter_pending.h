@@ -1,4 +1,5 @@
-// What a FilterGetMessage waits in. Completed under the filter manager's lock, once.
+// What a FilterGetMessage waits in. Completed under the filter manager's lock, once; the answer to one that nobody waits for goes
+// out after it.
 #pragma once
 
 #include "kernel_port/sim/dispatcher.h"
@@ -7,7 +8,8 @@
 namespace sluice::sim {
 
 struct pending_message::state {
-  explicit state(machine::implementation& machine, size_t capacity) : system(machine), buffer(capacity) {
+  state(machine::implementation& machine, size_t room)
+      : system(machine), buffer(std::make_unique_for_overwrite<uint8_t[]>(room)), capacity(room) {
     KeInitializeEvent(&done, NotificationEvent, FALSE);
   }
   void complete(NTSTATUS how) {
@@ -16,8 +18,11 @@ struct pending_message::state {
   }
 
   machine::implementation& system;
-  std::vector<uint8_t> buffer;
+  const std::unique_ptr<uint8_t[]> buffer;
+  const size_t capacity;
   uint64_t bytes = 0;
+  completion_port* to = nullptr;  // null: somebody waits for `done`
+  uint64_t key = 0;
   NTSTATUS status = STATUS_PENDING;
   KEVENT done;
 };

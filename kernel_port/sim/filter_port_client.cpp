@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <bit>
+
 #include "kernel_port/sim/attachment.h"
 #include "kernel_port/sim/filter_manager.h"
 #include "kernel_port/sim/filter_pending.h"
@@ -23,6 +25,10 @@ class direct_link final : public filter_port_link {
   void cancel(const std::shared_ptr<pending_message::state>& message) override {
     const borrowed_thread thread(machine_, connection_->pid);
     machine_.filters.cancel(*connection_, message);
+  }
+  void cancel_begun(std::optional<uint64_t> key) override {
+    const borrowed_thread thread(machine_, connection_->pid);
+    machine_.filters.cancel_begun(*connection_, key);
   }
   NTSTATUS reply(std::span<const uint8_t> reply) override {
     const borrowed_thread thread(machine_, connection_->pid);
@@ -46,7 +52,7 @@ class direct_link final : public filter_port_link {
 // At least `bytes` long, and faulting behind them.
 user_memory* scratch(std::unique_ptr<user_memory>& kept, size_t bytes) {
   if (bytes == 0) return nullptr;
-  if (!kept || kept->size() < bytes) kept = std::make_unique<user_memory>(bytes);
+  if (!kept || kept->size() < bytes) kept = std::make_unique<user_memory>(std::bit_ceil(bytes));
   kept->accessible_up_to(bytes);
   return kept.get();
 }
@@ -81,7 +87,7 @@ NTSTATUS pending_message::wait(std::optional<std::chrono::nanoseconds> timeout) 
   return state_->status;
 }
 
-std::span<const uint8_t> pending_message::message() const { return {state_->buffer.data(), state_->bytes}; }
+std::span<const uint8_t> pending_message::message() const { return {state_->buffer.get(), state_->bytes}; }
 
 NTSTATUS filter_port::connect(machine& machine, std::u16string_view name, std::span<const uint8_t> context,
                               uint32_t pid, std::optional<uint32_t> user) {
@@ -96,6 +102,20 @@ NTSTATUS filter_port::begin_get(size_t capacity, pending_message& message) {
   if (!link_) return STATUS_INVALID_HANDLE;
   message.state_ = std::make_shared<pending_message::state>(machine::current().detail(), capacity);
   return link_->get_message(message.state_);
+}
+
+void filter_port::begin_get(uint32_t capacity, uint64_t key, completion_port& to) {
+  if (!link_) return to.completed(key, STATUS_INVALID_HANDLE, {});
+  const auto message = std::make_shared<pending_message::state>(machine::current().detail(), capacity);
+  message->to = &to;
+  message->key = key;
+  const NTSTATUS status = link_->get_message(message);
+  // Refused: it never was the kernel's.
+  if (status != STATUS_PENDING && message->status == STATUS_PENDING) to.completed(key, status, {});
+}
+
+void filter_port::cancel_begun(std::optional<uint64_t> key) {
+  if (link_) link_->cancel_begun(key);
 }
 
 void filter_port::cancel(pending_message& message) {

@@ -75,6 +75,7 @@ class filter_port_link {
   // STATUS_PENDING or how it ended at once. The state is completed exactly once.
   virtual NTSTATUS get_message(const std::shared_ptr<pending_message::state>& message) = 0;
   virtual void cancel(const std::shared_ptr<pending_message::state>& message) = 0;
+  virtual void cancel_begun(std::optional<uint64_t> key) = 0;
   virtual NTSTATUS reply(std::span<const uint8_t> reply) = 0;
   // The buffers are memory of the process: null for none.
   virtual NTSTATUS send_message(user_memory* in, uint32_t in_bytes, user_memory* out, uint32_t out_bytes,
@@ -105,6 +106,10 @@ class filter_port {
   // Does not wait: STATUS_PENDING, or how it ended at once. Any number at a time.
   NTSTATUS begin_get(size_t capacity, pending_message& message);
   void cancel(pending_message& message);
+  // The same with the answer to `to`, which outlives every answer: close() ends them, and some may still be on their way after it.
+  // One thread.
+  void begin_get(uint32_t capacity, uint64_t key, completion_port& to);
+  void cancel_begun(std::optional<uint64_t> key = {});  // with that key, or all
   // Header and content. STATUS_FLT_NO_WAITER_FOR_REPLY: the sender has given up, or there was none.
   NTSTATUS reply(std::span<const uint8_t> reply);
   NTSTATUS send(std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes);

@@ -23,6 +23,7 @@ KSPIN_LOCK cancel_lock;
 void bury(io_request* request) {
   internal_lock lock(the_requests.mutex);
   the_requests.at_driver.erase(&request->irp);
+  dereference_object(request->irp.Tail.Overlay.Thread);
   request->system_buffer.reset();
   poison(request, sizeof(*request));
   the_requests.buried.push_back(request);
@@ -46,6 +47,7 @@ std::shared_ptr<io_request> make_request(PFILE_OBJECT file, uint8_t major_functi
   irp.Tail.Overlay.CurrentStackLocation = &request->stack;
   irp.Tail.Overlay.OriginalFileObject = file;
   irp.Tail.Overlay.Thread = PsGetCurrentThread();
+  reference_object(irp.Tail.Overlay.Thread);  // it may have left when the request is completed
   InitializeListHead(&irp.ThreadListEntry);
   request->stack.MajorFunction = major_function;
   request->stack.DeviceObject = file->DeviceObject;
@@ -148,7 +150,9 @@ VOID IofCompleteRequest(PIRP Irp, CCHAR) {
   }
   Irp->PendingReturned = (request.stack.Control & SL_PENDING_RETURNED) != 0;
   Irp->CurrentLocation = static_cast<CHAR>(Irp->StackCount + 2);
+  const auto finished = request.finished;  // whoever waits may let go of the request as soon as it is signalled
   signal_object(request.done.Header);
+  if (finished != nullptr) finished(request);
 }
 
 VOID IoAcquireCancelSpinLock(PKIRQL Irql) {

@@ -16,6 +16,12 @@ struct io_request {
   KEVENT done{};
   std::unique_ptr<unsigned char[]> system_buffer;
   size_t output_limit = 0;  // bytes of the system buffer that go back
+
+  // Of a request that nobody waits for: called when it was completed, as the last thing that the completer does with it.
+  void (*finished)(io_request& request) = nullptr;
+  void* requester = nullptr;
+  completion_port* to = nullptr;
+  uint64_t key = 0;
 };
 
 // Makes a request that IofCompleteRequest knows; when the last owner goes, its memory is kept a while,

@@ -212,6 +212,17 @@ struct raised_counts {
 };
 raised_counts raised();
 
+// Where the answers to requests go that nobody waits for.
+class completion_port {
+ public:
+  // Once for each request, by the thread that completes it, which may be the one that still begins it; up to DISPATCH_LEVEL.
+  // It does not wait, and calls nothing of the handle. `bytes` are gone when it returns; there are none with an error.
+  virtual void completed(uint64_t key, NTSTATUS status, std::span<const uint8_t> bytes) noexcept = 0;
+
+ protected:
+  ~completion_port() = default;
+};
+
 // A handle to a device, as a user process in this machine would hold it. The owner must not close it while
 // another thread is inside a call, except through cancel().
 class file {
@@ -233,8 +244,13 @@ class file {
                    std::optional<std::chrono::nanoseconds> timeout = {});
   // NtSetInformationFile with a class that the I/O manager leaves to the driver: FileEndOfFileInformation (20), ...
   NTSTATUS set_information(uint32_t information_class, std::span<const uint8_t> information);
-  void cancel();  // every pending request of this handle; from any thread
-  void close();   // CLEANUP, then CLOSE
+  // Do not wait: the answer goes to `to`, which outlives the handle. Control codes of other methods than METHOD_BUFFERED:
+  // STATUS_NOT_SUPPORTED. One thread.
+  void begin_read(uint32_t capacity, uint64_t key, completion_port& to);
+  void begin_control(uint32_t code, std::span<const uint8_t> in, uint32_t capacity, uint64_t key, completion_port& to);
+  void cancel();              // every pending request of this handle; from any thread
+  void cancel(uint64_t key);  // those that were begun with it
+  void close();               // CLEANUP, then CLOSE
 
  private:
   struct state;

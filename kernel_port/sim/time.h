@@ -20,4 +20,8 @@ void let_counter_run(bool runs);
 void set_system_time(uint64_t utc);
 void reset_clocks(int64_t counter_ahead);
 
+// The counter's page (counter_page.h) as a sealed memfd, which stays this process': who maps it can read it, and nothing else.
+// Throws std::system_error.
+int share_counter();
+
 }  // namespace sluice::sim
