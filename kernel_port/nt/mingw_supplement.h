@@ -206,6 +206,14 @@ PVOID NTAPI ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
 // Windows 8. Any IRQL.
 VOID NTAPI KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime);
 
+// --- Memory -----------------------------------------------------------------------------------------------------------
+
+// Flags of MM_PAGE_PRIORITY: Windows 8. A kernel before that ignores them.
+#ifndef MdlMappingNoWrite
+#define MdlMappingNoWrite 0x80000000
+#define MdlMappingNoExecute 0x40000000
+#endif
+
 // --- Object types ----------------------------------------------------------------------------------------------------
 
 // The kernel exports a variable of type POBJECT_TYPE. The WDK's PsThreadType is that variable's address, so drivers write

@@ -14,6 +14,9 @@ void require_at_rest(const thread_state& thread, const char* what) {
     stop(bug::IRQL_UNEXPECTED_VALUE, static_cast<uint64_t>(thread.irql) << 16, 0, 0, 0, "%s at IRQL %u.",
          what, thread.irql);
   }
+  if (thread.attached != nullptr) {
+    stop(bug::INVALID_PROCESS_ATTACH_ATTEMPT, as_argument(thread.attached), 0, 0, 0, "%s attached to another process.", what);
+  }
   if (thread.critical != 0 || thread.guarded != 0) {
     stop(bug::KERNEL_APC_PENDING_DURING_EXIT, 0, thread.critical + thread.guarded, thread.irql, 0,
          "%s inside a critical or guarded region.", what);

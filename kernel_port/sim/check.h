@@ -14,7 +14,9 @@ namespace sluice::sim {
           entry(BAD_POOL_HEADER, 0x19) entry(KERNEL_APC_PENDING_DURING_EXIT, 0x20)                           \
               entry(MULTIPLE_IRP_COMPLETE_REQUESTS, 0x44) entry(CANCEL_STATE_IN_COMPLETED_IRP, 0x48)         \
                   entry(IRQL_GT_ZERO_AT_SYSTEM_SERVICE, 0x4A) entry(SYSTEM_SERVICE_EXCEPTION, 0x3B) entry(PAGE_FAULT_IN_NONPAGED_AREA, 0x50)       \
-                      entry(INVALID_KERNEL_HANDLE, 0x93) entry(ATTEMPTED_SWITCH_FROM_DPC, 0xB8)              \
+                      entry(INVALID_KERNEL_HANDLE, 0x93) entry(INVALID_PROCESS_ATTACH_ATTEMPT, 0x05)                         \
+                          entry(INVALID_PROCESS_DETACH_ATTEMPT, 0x06) entry(MEMORY_MANAGEMENT, 0x1A)               \
+                              entry(PFN_LIST_CORRUPT, 0x4E) entry(PROCESS_HAS_LOCKED_PAGES, 0x76) entry(ATTEMPTED_SWITCH_FROM_DPC, 0xB8)              \
                           entry(SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, 0xC1) entry(BAD_POOL_CALLER, 0xC2)  \
                               entry(DRIVER_VERIFIER_DETECTED_VIOLATION, 0xC4)                                \
                                   entry(TIMER_OR_DPC_INVALID, 0xC7) entry(IRQL_UNEXPECTED_VALUE, 0xC8)       \

@@ -12,6 +12,7 @@
 #include "kernel_port/sim/dpc.h"
 #include "kernel_port/sim/filter_manager.h"
 #include "kernel_port/sim/machine.h"
+#include "kernel_port/sim/mdl.h"
 #include "kernel_port/sim/notify.h"
 #include "kernel_port/sim/object.h"
 #include "kernel_port/sim/pool.h"
@@ -19,6 +20,7 @@
 #include "kernel_port/sim/processor_change.h"
 #include "kernel_port/sim/registry_callbacks.h"
 #include "kernel_port/sim/registry_tree.h"
+#include "kernel_port/sim/shared_memory.h"
 #include "kernel_port/sim/timer.h"
 #include "kernel_port/sim/work_item.h"
 
@@ -53,7 +55,10 @@ class machine::implementation {
   registry_tree tree;
   registry_callbacks registry;
   given_key_names key_names;
+  const std::unique_ptr<shared_memory> shared;  // null: nothing can be mapped into processes
   pool_table pool;
+  address_spaces spaces;
+  process_mappings mappings;
   timer_queue timers;
   system_threads threads;
   work_queue work;
@@ -74,7 +79,7 @@ class machine::implementation {
     std::atomic<uint64_t> left{0};  // 0: off
   };
   friend class machine;
-  std::array<failure_counter, 9> failures_;
+  std::array<failure_counter, 10> failures_;
 };
 
 machine::implementation* the_machine_if_any();

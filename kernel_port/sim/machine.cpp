@@ -34,7 +34,11 @@ machine::implementation& the_machine() {
 }
 
 machine::implementation::implementation(const machine_options& given)
-    : options(given), pool(given.memory), filters(given.filter_manager_started), active_(given.processors) {
+    : options(given),
+      shared(given.shared_memory && given.memory == nullptr ? std::make_unique<shared_memory>() : nullptr),
+      pool(given.memory, shared.get()), 
+      filters(given.filter_manager_started),
+      active_(given.processors) {
   if (options.processors < 1 || options.processors > 256 || options.maximum_processors > 256) {
     misuse("a machine has 1 to 256 processors");
   }
@@ -108,7 +112,7 @@ machine::machine(const machine_options& options) {
   the_scheduler.start(options.seed);
   reset_clocks(options.counter_ahead);
   install_request_signal();
-  start_paged_memory(options.check_paged_access);
+  start_paged_memory(options.check_paged_access, options.shared_memory);
   start_user_memory();
   implementation_ = std::make_unique<implementation>(options);
   the_current_implementation.store(implementation_.get(), std::memory_order_release);
@@ -150,6 +154,9 @@ machine::~machine() {
   if (const void* routine = find_thread_of(nullptr, true)) {
     stop(bug::DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, as_argument(routine), 0,
          as_argument(routine), 0, "The machine was switched off with a system thread running.");
+  }
+  if (state.mappings.count() != 0) {
+    stop(bug::PROCESS_HAS_LOCKED_PAGES, 0, 0, 0, 0, "The machine was switched off with memory mapped into a process.");
   }
   if (const auto pool = state.pool.in_use(nullptr, true); pool.blocks != 0) {
     state.pool.print(nullptr, true);
@@ -220,7 +227,8 @@ machine::usage machine::in_use() const {
           state.filters.filter_count(),
           state.filters.connection_count(),
           state.filters.instance_count(),
-          state.changes.count() + state.callbacks.count()};
+          state.changes.count() + state.callbacks.count(),
+          state.mappings.count()};
 }
 
 NTSTATUS machine::add_processor() {

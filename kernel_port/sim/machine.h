@@ -48,6 +48,9 @@ struct machine_options {
   std::vector<service_parameter> service_parameters = {};
   // Where non-paged blocks of a page or more are kept; outlives the machine. Null: on the host's heap.
   memory_file* memory = nullptr;
+  // Non-paged blocks of a page or more can be mapped into processes (kernel_port/sim/shared_memory.h); not with `memory`. Each holds a
+  // descriptor of this process.
+  bool shared_memory = false;
   bool filter_manager_started = true;      // else FltRegisterFilter says so, until machine::start_filter_manager
   bool filter_instances_installed = true;  // the Instances keys that an INF makes for each driver's service
 };
@@ -88,7 +91,8 @@ class machine {
     driver_object,
     filter_registration,
     port_creation,
-    callback_registration  // of processor changes, and in callback objects
+    callback_registration,  // of processor changes, and in callback objects
+    user_mapping            // MmMapLockedPagesSpecifyCache
   };
   void fail_call(failure kind, uint64_t nth);
 
@@ -97,6 +101,7 @@ class machine {
     uint64_t pool_blocks, pool_bytes, system_threads, timers, notify_routines, devices, symbolic_links;
     uint64_t filters, filter_connections, filter_instances;
     uint64_t callbacks = 0;  // of processor changes, and in callback objects
+    uint64_t user_mappings = 0;
   };
   usage in_use() const;
 

@@ -12,6 +12,7 @@
 #include "kernel_port/sim/check.h"
 #include "kernel_port/sim/processor.h"
 #include "kernel_port/sim/sanitizers.h"
+#include "kernel_port/sim/shared_memory.h"
 #include "kernel_port/sim/time.h"
 #include "kernel_port/sim/user_memory.h"
 
@@ -27,6 +28,7 @@ struct arena {
   size_t high = 0;  // bytes from base that were ever given out, whole pages
   machine::paged_check check = machine::paged_check::off;
   int key = -1;
+  bool handles_faults = false;
   struct sigaction previous {};
   internal_mutex mutex;
   std::map<char*, size_t> used;
@@ -61,6 +63,7 @@ void bring_in(thread_state& thread) {
 
 void on_fault(int signal, siginfo_t* info, void* context) {
   thread_state& thread = self();
+  if (info->si_code == SEGV_ACCERR && shared_memory::wait_for_move(info->si_addr)) return;
   if (in_arena(info->si_addr) && the_arena.check != machine::paged_check::off) {
     const auto* machine_context = &static_cast<ucontext_t*>(context)->uc_mcontext;
     if (thread.irql >= DISPATCH_LEVEL && thread.irql != irql_unattached) {
@@ -112,7 +115,7 @@ int allocate_key() {
 
 }  // namespace
 
-void start_paged_memory(bool check) {
+void start_paged_memory(bool check, bool moves) {
   arena& arena = the_arena;
   if (!arena.base) {
     void* memory = mmap(nullptr, arena_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -123,6 +126,9 @@ void start_paged_memory(bool check) {
   if (check) {
     arena.key = allocate_key();
     arena.check = arena.key >= 0 ? machine::paged_check::protection_keys : machine::paged_check::trimming;
+  }
+  arena.handles_faults = check || moves;
+  if (arena.handles_faults) {
     struct sigaction action {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
@@ -136,7 +142,7 @@ void stop_paged_memory() {
   arena& arena = the_arena;
   set_raise_attention(raise_attention_keys, false);
   set_raise_attention(raise_attention_paged, false);
-  if (arena.check != machine::paged_check::off) sigaction(SIGSEGV, &arena.previous, nullptr);
+  if (arena.handles_faults) sigaction(SIGSEGV, &arena.previous, nullptr);
   unpoison(arena.base, arena_size);
   munmap(arena.base, arena_size);
 #if defined(__x86_64__)

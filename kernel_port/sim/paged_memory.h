@@ -19,7 +19,8 @@
 
 namespace sluice::sim {
 
-void start_paged_memory(bool check);
+// `moves`: pages of shared memory are moved, and stores to them wait in this handler (kernel_port/sim/shared_memory.h).
+void start_paged_memory(bool check, bool moves);
 void stop_paged_memory();
 machine::paged_check paged_check_in_use();
 

@@ -10,6 +10,7 @@
 #include "kernel_port/sim/memory_file.h"
 #include "kernel_port/sim/paged_memory.h"
 #include "kernel_port/sim/sanitizers.h"
+#include "kernel_port/sim/shared_memory.h"
 
 namespace sluice::sim {
 namespace {
@@ -44,6 +45,7 @@ bool all_bytes_are(const unsigned char* memory, size_t length, unsigned char val
 void* pool_table::host_allocate(bool paged, size_t size) {
   if (paged) return allocate_paged(size + guard_size);
   if (file_ != nullptr && size >= PAGE_SIZE) return file_->allocate(size + guard_size);
+  if (shared_ != nullptr && size >= PAGE_SIZE) return shared_->allocate(size + guard_size);
   void* memory = nullptr;
   const size_t alignment = size >= PAGE_SIZE ? PAGE_SIZE : MEMORY_ALLOCATION_ALIGNMENT;
   return posix_memalign(&memory, alignment, size + guard_size) == 0 ? memory : nullptr;
@@ -121,6 +123,10 @@ void pool_table::free(void* memory, const uint32_t* tag, const char* function) {
          as_argument(static_cast<char*>(memory) + block.size),
          "A block was freed with a DPC in it that is still queued.");
   }
+  if (const void* mapped = the_machine().mappings.find_in(memory, block.size)) {
+    stop(bug::PFN_LIST_CORRUPT, 0x9A, as_argument(mapped), 0, 0,
+         "A block of %zu bytes with tag '%s' was freed that is mapped into a process.", block.size, text_of(block.tag).c_str());
+  }
   bring_in_if(block.paged);
   auto* bytes = static_cast<unsigned char*>(memory);
   unpoison(bytes + block.size, guard_size);
@@ -161,9 +167,19 @@ void pool_table::release(void* memory, const pool_block& block) {
   }
   if (block.paged) {
     free_paged(memory);
-  } else if (file_ == nullptr || !file_->free(memory)) {
+  } else if ((file_ == nullptr || !file_->free(memory)) && (shared_ == nullptr || !shared_->free(memory))) {
     ::free(memory);
   }
+}
+
+bool pool_table::is_nonpaged(const void* memory, size_t bytes) {
+  const char* const begin = static_cast<const char*>(memory);
+  internal_lock lock(mutex_);
+  for (const auto& [start, block] : live_) {
+    const char* const from = static_cast<const char*>(start);
+    if (begin >= from && begin < from + block.size) return !block.paged && bytes <= static_cast<size_t>(from + block.size - begin);
+  }
+  return false;
 }
 
 pool_table::pool_totals pool_table::in_use(const driver_record* driver, bool any) {

@@ -10,10 +10,11 @@
 namespace sluice::sim {
 
 class memory_file;
+class shared_memory;
 
 class pool_table {
  public:
-  explicit pool_table(memory_file* file) : file_(file) {}
+  pool_table(memory_file* file, shared_memory* shared) : file_(file), shared_(shared) {}
   ~pool_table() = default;
   void drain();  // the quarantine: at the end of the machine
 
@@ -23,6 +24,8 @@ class pool_table {
   struct pool_totals {
     uint64_t blocks, bytes;
   };
+  // Whether all of it lies in one block of non-paged pool.
+  bool is_nonpaged(const void* memory, size_t bytes);
   pool_totals in_use(const driver_record* driver, bool any = false);
   uint64_t allocations() const { return allocations_.load(std::memory_order_relaxed); }
   // Says on stderr what the driver holds: part of the leak report.
@@ -41,6 +44,7 @@ class pool_table {
   void release(void* memory, const pool_block& block);
 
   memory_file* const file_;  // where non-paged blocks of a page or more are; may be null
+  shared_memory* const shared_;  // the same, where processes can be given a view; may be null
   internal_mutex mutex_;
   std::unordered_map<void*, pool_block> live_;
   std::unordered_map<void*, pool_block> freed_;

@@ -180,6 +180,10 @@ NTSTATUS exit_process(uint32_t pid, int32_t exit_status) {
   process->exit_status = exit_status;
   machine.notify.process_exited(process);
   signal_object(process->Header);
+  if (const void* memory = machine.mappings.find_of(pid)) {
+    stop(bug::PROCESS_HAS_LOCKED_PAGES, 0, as_argument(process), as_argument(memory), 0,
+         "Process %u has ended, and memory of the kernel is still mapped there.", pid);
+  }
   machine.filters.process_exited(pid);
   machine.processes.remove_process(process);
   dereference_object(process);
@@ -286,6 +290,7 @@ extern "C" {
 PEPROCESS PsInitialSystemProcess = nullptr;
 
 PEPROCESS PsGetCurrentProcess(VOID) {
+  if (PEPROCESS const other = self().attached) return other;
   return the_machine().processes.current_process(attached("PsGetCurrentProcess"));
 }
 PEPROCESS IoGetCurrentProcess(VOID) {
@@ -348,6 +353,21 @@ LONGLONG PsGetProcessCreateTimeQuadPart(PEPROCESS Process) {
 }
 HANDLE PsGetProcessInheritedFromUniqueProcessId(PEPROCESS Process) {
   return id(Process->parent_pid);
+}
+
+VOID KeStackAttachProcess(PEPROCESS Process, PRKAPC_STATE ApcState) {
+  thread_state& thread = require_irql_at_most(APC_LEVEL, "KeStackAttachProcess");
+  ApcState->Process = thread.attached;
+  reference_object(Process);
+  thread.attached = Process;
+}
+VOID KeUnstackDetachProcess(PRKAPC_STATE ApcState) {
+  thread_state& thread = require_irql_at_most(APC_LEVEL, "KeUnstackDetachProcess");
+  if (thread.attached == nullptr) {
+    stop(bug::INVALID_PROCESS_DETACH_ATTEMPT, 0, 0, 0, 0, "KeUnstackDetachProcess by a thread that is not attached.");
+  }
+  dereference_object(thread.attached);
+  thread.attached = ApcState->Process;
 }
 
 NTSTATUS ZwQueryInformationThread(HANDLE ThreadHandle, THREADINFOCLASS ThreadInformationClass,

@@ -37,6 +37,7 @@ struct thread_state {
   driver_record* driver = nullptr;  // on whose behalf this code runs; null: the test's or the machine's own
   PEPROCESS process = nullptr;      // of the current identity, resolved when first asked for
   PETHREAD thread = nullptr;
+  PEPROCESS attached = nullptr;     // KeStackAttachProcess: whose address space it is in; null: its own
   uint64_t random = 0;  // the scheduler's, when it perturbs
   uint32_t notify_depth = 0;
   notify_slot* notify_active[8] = {};  // routines this thread is inside of

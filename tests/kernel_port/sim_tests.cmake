@@ -14,6 +14,7 @@ add_executable(sim_test
   sim_filter_port_test.cpp
   sim_interprocessor_test.cpp
   sim_irql_test.cpp
+  sim_mapping_test.cpp
   sim_memory_file_test.cpp
   sim_message_test.cpp
   sim_notify_test.cpp

@@ -94,6 +94,7 @@ typedef struct _MDL {
   ULONG ByteOffset;
 } MDL, *PMDL;
 typedef MDL* PMDLX;
+#define MDL_SOURCE_IS_NONPAGED_POOL 0x0004
 
 typedef struct _DRIVER_EXTENSION {
   struct _DRIVER_OBJECT* DriverObject;

@@ -18,4 +18,15 @@ PVOID MmGetSystemAddressForMdlSafe(PMDL Mdl, ULONG Priority);  // <= DISPATCH
 #define MmGetMdlVirtualAddress(mdl) ((PVOID)((PCHAR)((mdl)->StartVa) + (mdl)->ByteOffset))
 BOOLEAN MmIsAddressValid(PVOID VirtualAddress);
 
+// Memory descriptor lists: without a request, of non-paged pool. <= DISPATCH.
+PMDL IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN ChargeQuota, PIRP Irp);
+VOID IoFreeMdl(PMDL Mdl);
+VOID MmBuildMdlForNonPagedPool(PMDL MemoryDescriptorList);
+
+typedef enum _MEMORY_CACHING_TYPE { MmNonCached = FALSE, MmCached = TRUE, MmWriteCombined = 2 } MEMORY_CACHING_TYPE;
+// UserMode only, into the current process: <= APC, and raises an exception where there is no room. Unmapped in the same process.
+PVOID MmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode, MEMORY_CACHING_TYPE CacheType,
+                                   PVOID RequestedAddress, ULONG BugCheckOnFailure, ULONG Priority);
+VOID MmUnmapLockedPages(PVOID BaseAddress, PMDL MemoryDescriptorList);  // <= APC
+
 EXTERN_C_END

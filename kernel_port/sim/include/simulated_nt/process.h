@@ -119,6 +119,16 @@ HANDLE PsGetProcessInheritedFromUniqueProcessId(PEPROCESS Process);
 ULONGLONG PsGetProcessStartKey(PEPROCESS Process);  // Windows 10 1703: by MmGetSystemRoutineAddress only
 extern PEPROCESS PsInitialSystemProcess;
 
+// The calling thread in the address space of another process, until it is detached: PsGetCurrentProcess says that one then,
+// PsGetCurrentProcessId the thread's own. <= APC, properly nested.
+typedef struct _KAPC_STATE {
+  LIST_ENTRY ApcListHead[2];
+  PEPROCESS Process;  // where the thread was before
+  BOOLEAN KernelApcInProgress, KernelApcPending, UserApcPending;
+} KAPC_STATE, *PKAPC_STATE, *PRKAPC_STATE;
+VOID KeStackAttachProcess(PEPROCESS Process, PRKAPC_STATE ApcState);
+VOID KeUnstackDetachProcess(PRKAPC_STATE ApcState);
+
 EXTERN_C_END
 
 #ifdef __cplusplus
