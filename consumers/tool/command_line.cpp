@@ -265,6 +265,40 @@ void add_record(CLI::App& app, record_options& record, watch_texts& texts) {
       ->type_name("TIME");
 }
 
+void add_simulate(CLI::App& app, simulate_options& simulate, watch_texts& texts) {
+  CLI::App& command = *app.add_subcommand(
+      "simulate", "Serves a simulated machine with the driver to other processes, while a source drives it; then its account");
+  command.footer(
+      "Clients of this user, and root, reach it by NAME (docs/wire-format.md). \"serving PATH\" on stdout: they can connect.\n"
+      "When the time is over or a first SIGINT or SIGTERM came, the load stops, clients read what is left, as long as they read,\n"
+      "and then have their handles closed.\n\n"
+      "Exit codes: 0 done; 1 wrong use, NAME is served already, or the source ended early;\n"
+      "            2 an invariant is broken: the account says which.");
+  command.add_option("NAME", simulate.name, "A name, or the path of a socket, with a slash")->required();
+  add_source_options(command, simulate.watch, texts);
+  command.add_option("--for,--duration", texts.duration, "How long: 10s, 500ms, 2m. Not given: until SIGINT; a replay to its end")
+      ->check(validator(parse_duration))
+      ->type_name("TIME");
+  command.add_flag("--wait-for-client", simulate.waits_for_client, "The source starts when the first client is there");
+  texts.synthetic.push_back(command
+                                .add_flag("--lossless", simulate.watch.synthetic.waits_for_room,
+                                          "Producers wait while half of their CPU's ring is taken: nothing is dropped")
+                                ->group("Synthetic load"));
+}
+
+// False: and it was said.
+bool can_simulate(const watch_options& watch) {
+  if (watch.source.kind == source_kind::file || watch.source.kind == source_kind::image) {
+    std::cerr << "sluice: a recording or an image has no machine behind it to serve; sluice watch reads it\n";
+    return false;
+  }
+  if (!watch.snapshot_path.empty()) {
+    std::cerr << "sluice: --snapshot is taken by watch and record\n";
+    return false;
+  }
+  return true;
+}
+
 void add_filter(CLI::App& app, std::string& path) {
   CLI::App& command = *app.add_subcommand("filter", "What a filter file says");
   command.require_subcommand(1);
@@ -285,7 +319,7 @@ command_line parse_command_line(int count, char** arguments) {
   app.set_version_flag("--version", "sluice " SLUICE_VERSION);
   app.require_subcommand(1);
   app.fallthrough(false);
-  watch_texts watch, record;
+  watch_texts watch, record, simulate;
   add_watch(app, result.watch, watch);
   add_record(app, result.record, record);
   CLI::App& stats = *app.add_subcommand("stats", "Says what a recording or an image holds, on stdout");
@@ -299,6 +333,7 @@ command_line parse_command_line(int count, char** arguments) {
       ->capture_default_str();
   add_image_options(stats, result.stats_image);
   add_filter(app, result.filter_path);
+  add_simulate(app, result.simulate, simulate);
 
   try {
     app.parse(count, arguments);
@@ -306,7 +341,7 @@ command_line parse_command_line(int count, char** arguments) {
     if (error.get_name() == "RequiredError" && count > 1 && app.get_subcommands().empty()) {
       std::cerr
           << "sluice: '" << arguments[1]
-          << "' is not a command; there are: watch, record, stats, filter\nRun with --help for more information.\n";
+          << "' is not a command; there are: watch, record, stats, filter, simulate\nRun with --help for more information.\n";
       result.exit_code = exit_wrong_use;
       return result;
     }
@@ -322,10 +357,16 @@ command_line parse_command_line(int count, char** arguments) {
     result.exit_code = exit_wrong_use;
     return result;
   }
-  result.run = app.got_subcommand("watch")    ? command_line::command::watch
-               : app.got_subcommand("record") ? command_line::command::record
-               : app.got_subcommand("filter") ? command_line::command::check_filter
-                                              : command_line::command::stats;
+  if (app.got_subcommand("simulate") &&
+      (!take_values(result.simulate.watch, simulate, "forever") || !can_simulate(result.simulate.watch))) {
+    result.exit_code = exit_wrong_use;
+    return result;
+  }
+  result.run = app.got_subcommand("watch")      ? command_line::command::watch
+               : app.got_subcommand("record")   ? command_line::command::record
+               : app.got_subcommand("filter")   ? command_line::command::check_filter
+               : app.got_subcommand("simulate") ? command_line::command::simulate
+                                                : command_line::command::stats;
   return result;
 }
 

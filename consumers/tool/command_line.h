@@ -44,11 +44,18 @@ struct record_options {
   watch_options watch;  // what is recorded
 };
 
+struct simulate_options {
+  std::string name;  // consumers/nt/socket_name.h
+  bool waits_for_client = false;
+  watch_options watch;  // what drives the machine
+};
+
 struct command_line {
-  enum class command { none, watch, record, stats, check_filter };
+  enum class command { none, watch, record, stats, check_filter, simulate };
   command run = command::none;
   watch_options watch;
   record_options record;
+  simulate_options simulate;
   std::string stats_path;
   std::string filter_path;  // to be checked
   output_format stats_format = output_format::text;

@@ -16,6 +16,7 @@
 #include "consumers/tool/live_session.h"
 #include "consumers/tool/record.h"
 #include "consumers/tool/replay_session.h"
+#include "consumers/tool/simulate.h"
 #include "consumers/tool/snapshot_session.h"
 #include "consumers/tool/stats.h"
 #include "consumers/tool/stop_signals.h"
@@ -53,7 +54,8 @@ int run(const command_line& parsed) {
   }
   if (parsed.run == command_line::command::check_filter) return check_filter(parsed.filter_path);
   const bool records = parsed.run == command_line::command::record;
-  const watch_options& options = records ? parsed.record.watch : parsed.watch;
+  const bool simulates = parsed.run == command_line::command::simulate;
+  const watch_options& options = records ? parsed.record.watch : simulates ? parsed.simulate.watch : parsed.watch;
   std::optional<filter_option> filter;
   if (!options.filter_path.empty()) filter.emplace(options.filter_path);  // before anything takes long
   std::optional<snapshot_signal> snapshots_asked;
@@ -67,6 +69,7 @@ int run(const command_line& parsed) {
   if (filter) {
     for (const std::string& line : filter->apply(watched.source())) std::fprintf(stderr, "%s\n", line.c_str());
   }
+  if (simulates) return simulate(watched, parsed.simulate, signals);
   return records ? record(watched, parsed.record, stop_requested) : watch(watched, options, stop_requested);
 }
 

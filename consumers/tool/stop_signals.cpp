@@ -39,6 +39,32 @@ stop_signals::~stop_signals() {
   pthread_sigmask(SIG_SETMASK, &previous_mask_, nullptr);
 }
 
+void stop_signals::wait_until(std::optional<std::chrono::steady_clock::time_point> until) {
+  std::unique_lock lock(mutex_);
+  const auto asked = [this] { return requested() != 0; };
+  if (until) {
+    changed_.wait_until(lock, *until, asked);
+  } else {
+    changed_.wait(lock, asked);
+  }
+}
+
+stop_signals::listener::listener(stop_signals& signals, std::function<void()> asked) : signals_(signals) {
+  const std::lock_guard lock(signals_.mutex_);
+  signals_.asked_ = std::move(asked);
+}
+
+stop_signals::listener::~listener() {
+  const std::lock_guard lock(signals_.mutex_);
+  signals_.asked_ = nullptr;
+}
+
+void stop_signals::tell() {
+  const std::lock_guard lock(mutex_);  // whoever looked before sleeps by now
+  changed_.notify_all();
+  if (asked_) asked_();
+}
+
 void stop_signals::wait() {
   for (;;) {
     pollfd ready[2] = {{signals_, POLLIN, 0}, {end_, POLLIN, 0}};
@@ -49,7 +75,10 @@ void stop_signals::wait() {
     const int signal = static_cast<int>(info.ssi_signo);
     int none = 0;
     // Relaxed: see requested().
-    if (requested_.compare_exchange_strong(none, signal, std::memory_order_relaxed)) continue;
+    if (requested_.compare_exchange_strong(none, signal, std::memory_order_relaxed)) {
+      tell();
+      continue;
+    }
     std::signal(signal, SIG_DFL);
     sigset_t set;
     sigemptyset(&set);

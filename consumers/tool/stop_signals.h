@@ -5,7 +5,12 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <csignal>
+#include <functional>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 namespace sluice::tool {
@@ -19,14 +24,32 @@ class stop_signals {
 
   // The signal that asked for the end; 0: none yet. Any thread.
   int requested() const { return requested_.load(std::memory_order_relaxed); }  // a flag; nothing is read behind it
+  // Until the end was asked for, or it is time; none: for ever. Wakes nobody meanwhile.
+  void wait_until(std::optional<std::chrono::steady_clock::time_point> until);
+
+  // While it lives, `asked` is called once the end is asked for, from another thread. One at a time.
+  class listener {
+   public:
+    listener(stop_signals& signals, std::function<void()> asked);
+    ~listener();
+    listener(const listener&) = delete;
+    listener& operator=(const listener&) = delete;
+
+   private:
+    stop_signals& signals_;
+  };
 
  private:
   void wait();
+  void tell();
 
   sigset_t previous_mask_{};
   int signals_ = -1;  // signalfd
   int end_ = -1;      // eventfd: the destructor
   std::atomic<int> requested_{0};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::function<void()> asked_;
   std::thread thread_;
 };
 

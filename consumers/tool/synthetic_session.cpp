@@ -17,6 +17,7 @@ synthetic::synthetic_options options_of(const synthetic_choices& choices) {
   options.producers_per_cpu = choices.producers_per_cpu;
   options.dispatch_share = choices.dispatch_share;
   options.seed = choices.seed;
+  options.waits_for_room = choices.waits_for_room;
   return options;
 }
 

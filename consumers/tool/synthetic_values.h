@@ -37,6 +37,7 @@ struct synthetic_choices {
   double dispatch_share = 0.25;
   uint32_t producers_per_cpu = 1;
   uint64_t seed = 1;
+  bool waits_for_room = false;
 };
 
 }  // namespace sluice::tool

@@ -120,7 +120,7 @@ class filter_port {
 
  private:
   std::unique_ptr<filter_port_link> link_;
-  // Kept between calls of send: addresses of a process are never given out twice.
+  // Kept between calls of send.
   std::mutex scratch_mutex_;
   std::unique_ptr<user_memory> scratch_in_, scratch_out_;
 };

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <map>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "kernel_port/sim/check.h"
@@ -29,7 +30,7 @@ constexpr size_t range_size = size_t{1} << 32;
 
 struct user_range {
   std::atomic<char*> base{nullptr};
-  size_t used = 0;  // never given out twice: a stale pointer stays one
+  size_t next = 0;  // where the next one is looked for: an address comes back as late as can be, a stale pointer stays one for long
   internal_mutex mutex;
   std::map<char*, user_memory::state*> regions;
 };
@@ -43,6 +44,33 @@ void copy_unseen(void* to, const void* from, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i)
     static_cast<volatile uint8_t*>(to)[i] = static_cast<const volatile uint8_t*>(from)[i];
 #endif
+}
+
+// With a page at least between two buffers.
+size_t pages_of(size_t bytes) { return (bytes / PAGE_SIZE + 2) * PAGE_SIZE; }
+
+// With the lock held. Null: there is no room.
+char* find_room(size_t bytes) {
+  char* const base = the_range.base.load();
+  bool again = false;
+  for (size_t at = the_range.next;;) {
+    if (at + bytes > range_size) {
+      if (std::exchange(again, true)) return nullptr;
+      at = 0;
+      continue;
+    }
+    const auto after = the_range.regions.lower_bound(base + at + bytes);
+    if (after != the_range.regions.begin()) {
+      const auto& [address, region] = *std::prev(after);
+      const size_t end = static_cast<size_t>(address - base) + pages_of(region->content.size());
+      if (end > at) {
+        at = end;
+        continue;
+      }
+    }
+    the_range.next = at + bytes;
+    return base + at;
+  }
 }
 
 user_memory::state* find(const void* address) {
@@ -73,7 +101,7 @@ void start_user_memory() {
   void* const memory =
       mmap(nullptr, range_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
-  the_range.used = 0;
+  the_range.next = 0;
   the_range.base.store(static_cast<char*>(memory));
 }
 
@@ -100,11 +128,8 @@ user_memory::user_memory(size_t bytes) : state_(std::make_unique<state>()) {
   state_->content.resize(bytes);
   state_->accessible = bytes;
   internal_lock lock(the_range.mutex);
-  const size_t pages = (bytes / PAGE_SIZE + 2) * PAGE_SIZE;  // one at least lies between two buffers
-  if (the_range.base.load() == nullptr || the_range.used + pages > range_size)
-    misuse("there is no more user memory");
-  state_->address = the_range.base.load() + the_range.used;
-  the_range.used += pages;
+  state_->address = the_range.base.load() == nullptr ? nullptr : find_room(pages_of(bytes));
+  if (state_->address == nullptr) misuse("there is no more user memory");
   the_range.regions.emplace(state_->address, state_.get());
 }
 

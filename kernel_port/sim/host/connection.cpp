@@ -16,6 +16,9 @@
 namespace sluice::sim {
 namespace {
 
+// How long a host that stops waits for a process to read.
+constexpr std::chrono::milliseconds last_answers{2000};
+
 wire::descriptor make_wake() {
   const int made = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (made < 0) throw std::system_error(errno, std::generic_category(), "eventfd of a connection");
@@ -295,6 +298,13 @@ void connection::close_handle() {
     closing_ = true;
   }
   output_.flush();
+  // The host goes, not the process: what it has been given already it may still read.
+  const auto limit = std::chrono::steady_clock::now() + last_answers;
+  while (stopping_.load() && output_.waiting() != 0 && std::chrono::steady_clock::now() < limit) {
+    pollfd ready{socket_.get(), POLLOUT, 0};
+    if (::poll(&ready, 1, static_cast<int>(last_answers.count())) > 0) output_.flush();
+    if (ready.revents & (POLLERR | POLLHUP)) break;
+  }
   ::shutdown(socket_.get(), SHUT_RDWR);
   file_.close();
   port_.close();

@@ -25,7 +25,7 @@ struct connection_limits {
   uint32_t requests = 256;          // that pend
   uint64_t bytes = 32u << 20;       // promised to them, and of answers that are not read
   uint64_t unread = 1u << 20;       // of answers: nothing more is taken from the socket until they are read
-  std::chrono::seconds hello{10};   // until a handle is open
+  std::chrono::milliseconds hello{10'000};  // until a handle is open
 };
 
 class connection final : completion_port {

@@ -23,6 +23,14 @@ constexpr uint8_t filler[max_event_payload] = {};
 
 uint16_t event_type() { return type; }
 
+bool has_room(uint32_t cpu) {
+  const region_view<native_seam>& ring = running->events().region(cpu, lane_main);
+  // relaxed: an estimate; whoever writes judges for himself
+  const uint32_t taken =
+      ring.producer->published.load(memory_order::relaxed) - ring.consumer->consumed.load(memory_order::relaxed);
+  return taken <= ring.geometry.capacity / 2;
+}
+
 bool write_event(uint64_t sequence, uint32_t producer, uint32_t payload_bytes) {
   channel& events = running->events();
   if (!events.is_on(type)) return false;

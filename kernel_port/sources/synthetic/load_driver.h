@@ -18,6 +18,9 @@ static_assert(sizeof(synthetic_event) == 16);
 // filled at the caller's IRQL. False: the type is switched off. Up to DISPATCH_LEVEL; not after the driver's unload.
 bool write_event(uint64_t sequence, uint32_t producer, uint32_t payload_bytes);
 
+// Whether half of the ring of `cpu` is free. Up to DISPATCH_LEVEL; not after the driver's unload.
+bool has_room(uint32_t cpu);
+
 // The number that the type was given.
 uint16_t event_type();
 

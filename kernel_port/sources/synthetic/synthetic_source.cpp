@@ -17,7 +17,7 @@ namespace {
 
 using steady_clock = std::chrono::steady_clock;
 
-constexpr uint32_t first_pid = 0x10000;   // producers' own processes, 4 apart
+constexpr uint32_t first_pid = 0x500000;   // producers' own processes, 4 apart; above every pid of Linux
 constexpr uint32_t first_child = 0x800000;  // processes and threads that they make
 constexpr uint32_t flat_out_batch = 64;   // events between two looks at the wish to stop
 constexpr std::chrono::microseconds shortest_sleep{100};
@@ -85,12 +85,16 @@ class synthetic_source::producer {
     const auto begun = steady_clock::now();
     if (options_.rate <= 0) {
       while (!stopping_.load(std::memory_order_relaxed)) {
-        for (uint32_t i = 0; i < flat_out_batch; ++i) make(choose(options_.mix, random_));
+        for (uint32_t i = 0; i < flat_out_batch; ++i) {
+          if (options_.waits_for_room && !wait_for_room()) break;
+          make(choose(options_.mix, random_));
+        }
       }
     } else {
       for (;;) {
         const auto due = begun + std::chrono::nanoseconds(static_cast<int64_t>(pacer_.next()));
         if (!wait_until(due)) break;
+        if (options_.waits_for_room && !wait_for_room()) break;
         if (steady_clock::now() - due > std::chrono::milliseconds(1)) count(late_);
         make(choose(options_.mix, random_));
       }
@@ -104,6 +108,15 @@ class synthetic_source::producer {
     if (due - steady_clock::now() < shortest_sleep) return !stopping_.load(std::memory_order_relaxed);
     std::unique_lock lock(mutex_);
     return !changed_.wait_until(lock, due, [this] { return stopping_.load(std::memory_order_relaxed); });
+  }
+
+  // False: stop.
+  bool wait_for_room() {
+    while (!has_room(cpu_)) {
+      std::unique_lock lock(mutex_);
+      if (changed_.wait_for(lock, shortest_sleep, [this] { return stopping_.load(std::memory_order_relaxed); })) return false;
+    }
+    return true;
   }
 
   void make(activity_kind kind) {

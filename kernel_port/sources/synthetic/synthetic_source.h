@@ -1,6 +1,6 @@
 // Synthetic load on the simulated kernel: producers on every virtual CPU raise processes, threads, images and registry
 // operations, and write own events of load_driver, some at DISPATCH_LEVEL. Open loop: nobody waits for a reader, and what
-// does not fit is dropped.
+// does not fit is dropped; unless they wait for room.
 //
 // start, stop and the destructor: one thread. counts: any thread.
 #pragma once
@@ -20,6 +20,7 @@ struct synthetic_options {
   uint32_t producers_per_cpu = 1;
   double dispatch_share = 0.25;  // of own events: written at DISPATCH_LEVEL
   uint64_t seed = 1;
+  bool waits_for_room = false;  // while half of its CPU's ring is taken: nothing is dropped, if the rest holds what producers make at once
 };
 inline constexpr uint32_t most_producers = 1024;
 
