@@ -48,11 +48,16 @@ class accounting {
   // The same record, decoded as a LOSS. After received(), and not for a duplicate.
   void announced(uint16_t cpu, const loss_event& loss);
   void damaged() { ++damaged_records_; }
+  // identity_tracker::interrupted.
+  void interrupted() { identities_.interrupted(); }
+  uint64_t interrupted_bytes() const { return identities_.interrupted_bytes(); }
 
   uint64_t received_of(uint16_t cpu, uint16_t type) const;
   uint64_t received_of(uint16_t type) const;
   uint64_t announced_of(uint16_t cpu, uint16_t type) const;
   uint64_t received_records() const { return received_records_; }
+  // What came of the stream, also what came twice: what a driver counts as delivered to a client.
+  uint64_t stream_records() const { return stream_records_; }
   uint64_t announced_events() const;
   // LOSS records of a reader that was overtaken (overwrite mode).
   uint64_t overwritten_of(uint16_t cpu, uint16_t type) const;
@@ -68,7 +73,9 @@ class accounting {
 
   // Everything that does not add up, one sentence each; empty if R3, and what can be checked with it, holds. At rest: the
   // caller has read until everything committed was received. `raised` may be null.
-  std::vector<std::string> check(const driver_statistics& driver, const raised_callbacks* raised) const;
+  // `types`: of others the driver knows more than this reader, which has not asked for them; they are not compared.
+  std::vector<std::string> check(const driver_statistics& driver, const raised_callbacks* raised,
+                                 uint64_t types = ~uint64_t{0}) const;
 
   // True if the driver has nothing left for this reader: no open reservation, nothing committed that was not received,
   // nothing dropped that was not announced.
@@ -91,6 +98,7 @@ class accounting {
   identity_tracker identities_;
   latency_histogram latency_;
   uint64_t received_records_ = 0;
+  uint64_t stream_records_ = 0;
   uint64_t late_records_ = 0;
   uint64_t duplicates_ = 0;
   uint64_t out_of_order_ = 0;  // older than what came before, and not marked late

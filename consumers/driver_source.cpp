@@ -7,7 +7,7 @@
 namespace sluice {
 
 void driver_source::fail(const char* what, nt_status status) {
-  throw source_error(fmt::format("{}: NT status 0x{:08x}", what, static_cast<uint32_t>(status)));
+  throw nt_error(fmt::format("{}: NT status 0x{:08x}", what, static_cast<uint32_t>(status)), status);
 }
 
 uint64_t driver_source::control(const char* what, uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out) {
@@ -78,6 +78,8 @@ filter_answer driver_source::set_filter(std::span<const uint8_t> message) {
   return send_filter("setting a filter", protocol::code_set_filter, message);
 }
 
+filter_answer driver_source::clear_filter() { return send_filter("clearing the filter", protocol::code_clear_filter, {}); }
+
 filter_answer driver_source::send_filter(const char* what, uint32_t code, std::span<const uint8_t> message) {
   filter_answer answer{};
   uint8_t buffer[sizeof answer] = {};
@@ -85,6 +87,26 @@ filter_answer driver_source::send_filter(const char* what, uint32_t code, std::s
   if (bytes != sizeof answer) throw source_error(fmt::format("{}: an answer of {} bytes", what, bytes));
   std::memcpy(&answer, buffer, sizeof answer);
   return answer;
+}
+
+std::vector<uint8_t> driver_source::filter(filter_state& state) {
+  std::vector<uint8_t> buffer;
+  for (size_t room = 4096;; room = sizeof state + state.message_bytes) {
+    buffer.resize(room);
+    uint64_t bytes = 0;
+    const nt_status status = request(protocol::code_filter, {}, buffer, bytes);
+    if (!succeeded(status) && status != nt::buffer_overflow) fail("asking the driver for its filter", status);
+    if (bytes < sizeof state || bytes > buffer.size()) throw source_error(fmt::format("a filter of {} bytes", bytes));
+    std::memcpy(&state, buffer.data(), sizeof state);
+    if (state.message_bytes > max_filter_bytes) {
+      throw source_error(fmt::format("the driver claims a filter of {} bytes", state.message_bytes));
+    }
+    if (status == nt::buffer_overflow && sizeof state + state.message_bytes > room) continue;  // it may have changed since
+    if (bytes != sizeof state + state.message_bytes) throw source_error(fmt::format("a filter of {} bytes", bytes));
+    buffer.resize(bytes);
+    buffer.erase(buffer.begin(), buffer.begin() + sizeof state);
+    return buffer;
+  }
 }
 
 size_t driver_source::copy_ring(const protocol::ring_copy_request& what, std::span<uint8_t> answer) {

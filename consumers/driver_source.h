@@ -19,6 +19,8 @@ class driver_source : public event_source {
   std::vector<uint8_t> types() override;
   void set_types(uint64_t types) override;
   filter_answer set_filter(std::span<const uint8_t> message) override;
+  filter_answer clear_filter() override;
+  std::vector<uint8_t> filter(filter_state& state) override;
   size_t copy_ring(const protocol::ring_copy_request& what, std::span<uint8_t> answer) override;
   void flush() override;
   uint64_t now() override { return system_->counter(); }
@@ -28,13 +30,13 @@ class driver_source : public event_source {
   virtual nt_status request(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes) = 0;
   // One of the requests that are answered with a filter_answer. Throws source_error.
   filter_answer send_filter(const char* what, uint32_t code, std::span<const uint8_t> message);
-  // As a source_error.
+  // As an nt_error.
   [[noreturn]] static void fail(const char* what, nt_status status);
 
-  const std::shared_ptr<nt_system> system_;
-
- private:
+  // The same; returns the bytes of the answer, and throws if there is none.
   uint64_t control(const char* what, uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out);
+
+  const std::shared_ptr<nt_system> system_;
 };
 
 }  // namespace sluice

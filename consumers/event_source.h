@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "consumers/accounting.h"
+#include "consumers/nt/status.h"
 #include "kernel_port/driver/protocol.h"
 #include "producers/filter_message.h"
 
@@ -20,6 +21,16 @@ namespace sluice {
 class source_error : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// The same, with the status by itself.
+class nt_error : public source_error {
+ public:
+  nt_error(const std::string& what, nt_status status) : source_error(what), status_(status) {}
+  nt_status status() const { return status_; }
+
+ private:
+  nt_status status_;
 };
 
 enum class read_status {
@@ -50,6 +61,15 @@ class event_source {
   // A filter (producers/filter_message.h), in force for every event that begins after the answer. Throws source_error where
   // no driver is behind the source, and where the driver knows no filters.
   virtual filter_answer set_filter(std::span<const uint8_t> message);
+  // The same, without one; and the one that is in force now, as it was set.
+  virtual filter_answer clear_filter();
+  virtual std::vector<uint8_t> filter(filter_state& state);
+  // Of the driver's clients this one alone: its choice of types, as set_types, its filter, and its row in the driver's account.
+  // Throws source_error where the transport has one client anyway.
+  virtual void set_own_types(uint64_t types);
+  virtual filter_answer set_own_filter(std::span<const uint8_t> message);
+  virtual void clear_own_filter();
+  virtual protocol::client_row own_row();
   // One piece of a copy of a ring (protocol::code_copy_ring) into `answer`; returns its bytes, 0 if that CPU does not run yet. Any
   // thread. Throws source_error, also where no driver is behind the source.
   virtual size_t copy_ring(const protocol::ring_copy_request& request, std::span<uint8_t> answer);
@@ -63,6 +83,24 @@ class event_source {
 
 inline filter_answer event_source::set_filter(std::span<const uint8_t>) {
   throw source_error("a filter is the driver's work, and there is no driver behind this source");
+}
+
+inline filter_answer event_source::clear_filter() { return set_filter({}); }
+
+inline std::vector<uint8_t> event_source::filter(filter_state&) {
+  throw source_error("a filter is the driver's work, and there is no driver behind this source");
+}
+
+inline void event_source::set_own_types(uint64_t) { throw source_error("types are chosen for each client only over the port"); }
+
+inline filter_answer event_source::set_own_filter(std::span<const uint8_t>) {
+  throw source_error("a client has a filter of its own only over the port");
+}
+
+inline void event_source::clear_own_filter() { throw source_error("a client has a filter of its own only over the port"); }
+
+inline protocol::client_row event_source::own_row() {
+  throw source_error("each client has an account in the driver only over the port");
 }
 
 inline size_t event_source::copy_ring(const protocol::ring_copy_request&, std::span<uint8_t>) {

@@ -3,7 +3,7 @@
 //   sluice::event_stream stream(source);
 //   while (const sluice::decoded_event* event = stream.next(std::chrono::milliseconds(100))) { ... }
 //
-// Behind it stand the batch reader, the decoder, the accounting and the clock. Duplicates are dropped and counted. One
+// Behind it stands event_reader.h. Duplicates are dropped and counted. One
 // thread at a time; throws what the source throws, and std::bad_alloc.
 #pragma once
 
@@ -12,11 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "consumers/accounting.h"
-#include "consumers/batch_reader.h"
-#include "consumers/decoder.h"
+#include "consumers/event_reader.h"
 #include "consumers/event_source.h"
-#include "consumers/stream_clock.h"
 
 namespace sluice {
 
@@ -31,34 +28,24 @@ class event_stream {
 
   // What the source said when it was asked last.
   read_status last_read() const { return last_read_; }
-  bool batch_finished() const { return !reading_; }
+  bool batch_finished() const { return reader_.finished(); }
 
   // A batch that contradicts itself is given up where it does; what stood before it was given out. Each is described once.
-  std::vector<std::string> take_faults();
-  uint64_t faulty_batches() const { return faulty_batches_; }
-  uint64_t batches() const { return batches_; }
+  std::vector<std::string> take_faults() { return reader_.take_faults(); }
+  uint64_t faulty_batches() const { return reader_.faulty_batches(); }
+  uint64_t batches() const { return reader_.batches(); }
 
-  const decoder& names() const { return decoder_; }
-  const stream_clock& clock() const { return clock_; }
-  const accounting& account() const { return account_; }
+  const decoder& names() const { return reader_.names(); }
+  const stream_clock& clock() const { return reader_.clock(); }
+  const accounting& account() const { return reader_.account(); }
 
  private:
   bool read_batch(std::chrono::nanoseconds timeout);
-  bool take_record();
 
   event_source& source_;
   std::vector<uint8_t> buffer_;
-  batch_reader reader_;
-  bool reading_ = false;
+  event_reader reader_;
   read_status last_read_ = read_status::timeout;
-  uint64_t received_at_ = 0;
-  decoder decoder_;
-  stream_clock clock_;
-  accounting account_;
-  decoded_event event_;
-  std::vector<std::string> faults_;
-  uint64_t faulty_batches_ = 0;
-  uint64_t batches_ = 0;
 };
 
 }  // namespace sluice

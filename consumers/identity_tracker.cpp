@@ -13,12 +13,14 @@ arrival identity_tracker::note(const record_identity& identity, uint32_t record_
     if (from.seen && start > from.end) {
       from.gaps.emplace(from.end, start);
       from.gap_bytes += start - from.end;
+      if (from.interrupted) interrupted_bytes_ += start - from.end;
       if (from.gaps.size() > max_gaps) {
         from.gaps.erase(from.gaps.begin());
         ++forgotten_gaps_;
       }
     }
     from.seen = true;
+    from.interrupted = false;
     from.end = end;
     return arrival::in_order;
   }

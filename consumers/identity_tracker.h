@@ -23,6 +23,13 @@ class identity_tracker {
  public:
   arrival note(const record_identity& identity, uint32_t record_length);
 
+  // From here on the records come another way: what of a ring does not come between the last record before and the first after
+  // it, was missed by that.
+  void interrupted() {
+    for (auto& [which, from] : rings_) from.interrupted = true;
+  }
+  uint64_t interrupted_bytes() const { return interrupted_bytes_; }
+
   uint64_t gap_bytes(uint16_t cpu) const;
   // Places given up because there were too many; a late record that falls into one counts as a duplicate.
   uint64_t forgotten_gaps() const { return forgotten_gaps_; }
@@ -32,6 +39,7 @@ class identity_tracker {
 
   struct ring {
     bool seen = false;
+    bool interrupted = false;            // since the record before `end`
     uint64_t end = 0;                    // behind the furthest record seen
     uint64_t gap_bytes = 0;              // of places that are still empty
     std::map<uint64_t, uint64_t> gaps;   // start -> end
@@ -40,6 +48,7 @@ class identity_tracker {
 
   std::unordered_map<uint32_t, ring> rings_;
   uint64_t forgotten_gaps_ = 0;
+  uint64_t interrupted_bytes_ = 0;
 };
 
 }  // namespace sluice

@@ -22,9 +22,9 @@ port_source::port_source(std::shared_ptr<nt_system> system, const wishes& what) 
   std::memcpy(bytes, &context, sizeof context);
   const nt_status status = system_->connect_port(protocol::port_name, bytes, port_);
   if (status == nt::revision_mismatch) {
-    throw source_error(fmt::format("the driver does not speak version {} of the protocol", protocol::version));
+    throw nt_error(fmt::format("the driver does not speak version {} of the protocol", protocol::version), status);
   }
-  if (status == nt::connection_count_limit) throw source_error("the driver has as many clients as it serves");
+  if (status == nt::connection_count_limit) throw nt_error("the driver has as many clients as it serves", status);
   if (!succeeded(status)) fail("cannot connect to the driver's port", status);
 }
 
@@ -58,6 +58,22 @@ filter_answer port_source::set_own_filter(std::span<const uint8_t> message) {
 
 void port_source::clear_own_filter() {
   (void)send_filter("ending this client's own filter", protocol::code_clear_client_filter, {});
+}
+
+void port_source::set_own_types(uint64_t types) {
+  const protocol::set_types request{protocol::version, 0, types};
+  uint8_t buffer[sizeof request];
+  std::memcpy(buffer, &request, sizeof request);
+  (void)control("choosing event types", protocol::code_client_types, buffer, {});
+}
+
+protocol::client_row port_source::own_row() {
+  protocol::client_row row{};
+  uint8_t buffer[sizeof row] = {};
+  const uint64_t bytes = control("asking the driver for this client's account", protocol::code_client_row, {}, buffer);
+  if (bytes != sizeof row) throw source_error(fmt::format("this client's account in {} bytes", bytes));
+  std::memcpy(&row, buffer, sizeof row);
+  return row;
 }
 
 std::vector<protocol::client_row> port_source::clients() {

@@ -23,10 +23,12 @@ class port_source : public driver_source {
   read_result read(std::span<uint8_t> buffer, std::chrono::nanoseconds timeout) override;
   void cancel() override;
 
+  void set_own_types(uint64_t types) override;
+  protocol::client_row own_row() override;
   // A filter of this client's own: decides about what the merge hands out after the answer (docs/port.md). answer.error says whether
   // it was taken.
-  filter_answer set_own_filter(std::span<const uint8_t> message);
-  void clear_own_filter();
+  filter_answer set_own_filter(std::span<const uint8_t> message) override;
+  void clear_own_filter() override;
 
   // All clients, as the driver sees them.
   std::vector<protocol::client_row> clients();

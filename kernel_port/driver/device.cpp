@@ -133,6 +133,9 @@ NTSTATUS sensor::control(uint32_t code, void* buffer, uint32_t in, uint32_t out,
       worker_.clients().set_types(*from, request.types);
       return STATUS_SUCCESS;
     }
+    case protocol::code_client_row:
+      if (from == nullptr) return STATUS_INVALID_DEVICE_REQUEST;
+      return answer(worker_.clients().row(*from), buffer, out, written);
     case protocol::code_flush:
       if (from != nullptr) {
         worker_.clients().request_flush(*from);

@@ -69,6 +69,11 @@ NTSTATUS distribution::read_filter(client_stream& client, void* buffer, uint32_t
   return STATUS_SUCCESS;
 }
 
+protocol::client_row distribution::row(const client_stream& client) {
+  const lock held(*this);
+  return client.row();
+}
+
 client_stream::batch distribution::take(client_stream& client) {
   const lock held(*this);
   return client.take();

@@ -39,6 +39,7 @@ class distribution {
   [[nodiscard]] client_filter* set_filter(client_stream& client, client_filter* next);
   // As client_filter::read; of none: a filter_state without a message.
   NTSTATUS read_filter(client_stream& client, void* buffer, uint32_t size, uint32_t& written);
+  protocol::client_row row(const client_stream& client);
   client_stream::batch take(client_stream& client);
   void given_back(client_stream& client, bool delivered);
   void count_failed_send(client_stream& client);

@@ -50,6 +50,7 @@ inline constexpr uint32_t code_set_client_filter = control_code(0x90a, access_wr
 inline constexpr uint32_t code_clear_client_filter = control_code(0x90b, access_write);  // out: filter_answer
 inline constexpr uint32_t code_client_filter = control_code(0x90c, access_read);         // out: as code_filter
 inline constexpr uint32_t max_client_filter_bytes = 256 * 1024;  // it stays in the kernel's memory, for each of 32 clients
+inline constexpr uint32_t code_client_row = control_code(0x90d, access_read);            // over the port only. out: the client_row of who asks
 
 inline constexpr char16_t port_name[] = u"\\SluicePort";
 inline constexpr uint32_t message_header_bytes = 16;  // FILTER_MESSAGE_HEADER, in front of a batch that a client gets

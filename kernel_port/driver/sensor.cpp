@@ -61,7 +61,13 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   KeQuerySystemTime(&boot);
   LARGE_INTEGER utc = boot;  // of the anchor: as fine as this kernel has it
   const uint64_t counter = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart);
-  if (functions_.KeQuerySystemTimePrecise != nullptr) functions_.KeQuerySystemTimePrecise(&utc);
+  // Two loads may fall into one tick of the system's time (up to 15.6 ms), and are different streams all the same.
+  if (functions_.KeQuerySystemTimePrecise != nullptr) {
+    functions_.KeQuerySystemTimePrecise(&utc);
+    boot = utc;
+  } else {
+    boot.QuadPart += static_cast<int64_t>(counter % 100000);
+  }
   const channel_options rings{options.main_geometry(), options.spare_geometry(), static_cast<uint64_t>(boot.QuadPart),
                               critical_types,          options.ring_bytes / 4,
                               least_step_back_microseconds + 2 * options.margin_microseconds,

@@ -106,6 +106,9 @@ TEST_F(driver_port, a_change_of_types_is_checked_field_by_field) {
   sim::file device;
   ASSERT_EQ(device.open(on.machine, u"Sluice", 4000), STATUS_SUCCESS);
   EXPECT_EQ(device.control(protocol::code_client_types, bytes_of(good), {}, bytes), STATUS_INVALID_DEVICE_REQUEST);
+  uint8_t row[sizeof(protocol::client_row)];
+  EXPECT_EQ(device.control(protocol::code_client_row, {}, row, bytes), STATUS_INVALID_DEVICE_REQUEST);
+  EXPECT_EQ(images.send(protocol::code_client_row, {}, std::span(row).first(sizeof row - 1), bytes), STATUS_BUFFER_TOO_SMALL);
 }
 
 TEST_F(driver_port, a_client_gets_the_types_it_wants_and_what_describes_the_stream) {
