@@ -253,6 +253,34 @@ void add_watch(CLI::App& app, watch_options& watch, watch_texts& texts) {
       ->type_name("MOMENT");
 }
 
+// Needs what add_watch has added.
+void add_connect(CLI::App& command, watch_options& watch, std::string& by) {
+  CLI::Option* const connect =
+      command
+          .add_option("--connect", watch.connect,
+                      "The kernel that `sluice simulate NAME` runs, instead of one in this process: --types and --filter are this client's\n"
+                      "own, and the duration is until SIGINT unless it is given")
+          ->type_name("NAME")
+          ->group("Another process");
+  command
+      .add_option("--transport", by, "port, ioctl or mapping; automatic: the port, or ioctl where there is none")
+      ->check(CLI::IsMember({"automatic", "port", "ioctl", "mapping"}))
+      ->type_name("TRANSPORT")
+      ->capture_default_str()
+      ->needs(connect)
+      ->group("Another process");
+  for (const char* name : {"--source", "--ring-size", "--cpus", "--order", "--mode", "--memory", "--snapshot"}) {
+    connect->excludes(command.get_option(name));
+  }
+}
+
+transport transport_of(std::string_view name) {
+  for (const transport each : {transport::port, transport::ioctl, transport::mapping}) {
+    if (name == name_of(each)) return each;
+  }
+  return transport::automatic;
+}
+
 void add_record(CLI::App& app, record_options& record, watch_texts& texts) {
   CLI::App& command = *app.add_subcommand(
       "record", "Writes events to a file (docs/recording-format.md), then a summary on stderr");
@@ -299,8 +327,8 @@ bool can_simulate(const watch_options& watch) {
   return true;
 }
 
-void add_filter(CLI::App& app, std::string& path) {
-  CLI::App& command = *app.add_subcommand("filter", "What a filter file says");
+void add_filter(CLI::App& app, std::string& path, std::string& name) {
+  CLI::App& command = *app.add_subcommand("filter", "What a filter file says; the filter of a kernel that runs elsewhere");
   command.require_subcommand(1);
   CLI::App& check = *command.add_subcommand("check", "Says on stdout what a filter file means, on stderr what is wrong with it");
   check.footer(
@@ -308,6 +336,24 @@ void add_filter(CLI::App& app, std::string& path) {
       "            1 it is not: every error is named with line and column.\n"
       "Names of own types are known to the driver only: here they are taken for such, with a warning.");
   check.add_option("FILE", path, "The filter (docs/filter-format.md)")->required();
+  const auto add = [&](const char* verb, const char* what) -> CLI::App& {
+    CLI::App& sub = *command.add_subcommand(verb, what);
+    sub.footer("Exit codes: 0 done; 1 nobody serves under that name, or the filter is refused: it is said why.");
+    sub.add_option("--connect", name, "The kernel that `sluice simulate NAME` runs")->type_name("NAME")->required();
+    return sub;
+  };
+  add("show", "Says on stdout which filter a driver has");
+  add("set", "Gives a driver a filter, for all of its clients, until it is cleared")
+      .add_option("FILE", path, "The filter (docs/filter-format.md)")
+      ->required();
+  add("clear", "Takes a driver's filter away");
+}
+
+command_line::command filter_command(const CLI::App& filter) {
+  return filter.got_subcommand("show")    ? command_line::command::show_filter
+         : filter.got_subcommand("set")   ? command_line::command::set_filter
+         : filter.got_subcommand("clear") ? command_line::command::clear_filter
+                                          : command_line::command::check_filter;
 }
 
 }  // namespace
@@ -321,18 +367,21 @@ command_line parse_command_line(int count, char** arguments) {
   app.fallthrough(false);
   watch_texts watch, record, simulate;
   add_watch(app, result.watch, watch);
+  std::string by = "automatic";
+  add_connect(*app.get_subcommand("watch"), result.watch, by);
   add_record(app, result.record, record);
-  CLI::App& stats = *app.add_subcommand("stats", "Says what a recording or an image holds, on stdout");
+  CLI::App& stats = *app.add_subcommand("stats", "Says what a recording or an image holds, or what a driver counts, on stdout");
   stats.footer(exit_codes);
-  stats.add_option("FILE", result.stats_path, "A recording made by sluice record, or an image (docs/image-format.md)")
-      ->required();
+  CLI::Option* const stats_file =
+      stats.add_option("FILE", result.stats_path, "A recording made by sluice record, or an image (docs/image-format.md)");
+  stats.add_option("--connect", result.connect, "The kernel that `sluice simulate NAME` runs")->type_name("NAME")->excludes(stats_file);
   std::string stats_format = "text";
   stats.add_option("--format", stats_format, "text, or jsonl (of an image)")
       ->check(validator(parse_format))
       ->type_name("FORMAT")
       ->capture_default_str();
   add_image_options(stats, result.stats_image);
-  add_filter(app, result.filter_path);
+  add_filter(app, result.filter_path, result.connect);
   add_simulate(app, result.simulate, simulate);
 
   try {
@@ -350,9 +399,15 @@ command_line parse_command_line(int count, char** arguments) {
     return result;
   }
   result.record.watch.prints = false;
+  result.watch.by = transport_of(by);
+  if (app.got_subcommand("stats") && result.stats_path.empty() && result.connect.empty()) {
+    std::cerr << "sluice: stats needs a FILE, or --connect NAME\n";
+    result.exit_code = exit_wrong_use;
+    return result;
+  }
   result.stats_format = *parse_format(stats_format).result;
   if (app.got_subcommand("watch")
-          ? !take_values(result.watch, watch, "10s")
+          ? !take_values(result.watch, watch, result.watch.connect.empty() ? "10s" : "forever")
           : app.got_subcommand("record") && !take_values(result.record.watch, record, "forever")) {
     result.exit_code = exit_wrong_use;
     return result;
@@ -364,7 +419,7 @@ command_line parse_command_line(int count, char** arguments) {
   }
   result.run = app.got_subcommand("watch")      ? command_line::command::watch
                : app.got_subcommand("record")   ? command_line::command::record
-               : app.got_subcommand("filter")   ? command_line::command::check_filter
+               : app.got_subcommand("filter")   ? filter_command(*app.get_subcommand("filter"))
                : app.got_subcommand("simulate") ? command_line::command::simulate
                                                 : command_line::command::stats;
   return result;

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "consumers/client/options.h"
 #include "consumers/tool/option_values.h"
 #include "consumers/tool/synthetic_values.h"
 #include "pipeline/region.h"
@@ -36,6 +37,8 @@ struct watch_options {
   std::string memory_path;         // of the simulated machine's memory; empty: nobody keeps it
   std::string snapshot_path;       // of the rings, when asked for; empty: none
   bool prints = true;              // events, to stdout
+  std::string connect;             // the name of a kernel that runs elsewhere; empty: the source
+  transport by = transport::automatic;
 };
 
 struct record_options {
@@ -51,13 +54,14 @@ struct simulate_options {
 };
 
 struct command_line {
-  enum class command { none, watch, record, stats, check_filter, simulate };
+  enum class command { none, watch, record, stats, check_filter, show_filter, set_filter, clear_filter, simulate };
   command run = command::none;
   watch_options watch;
   record_options record;
   simulate_options simulate;
   std::string stats_path;
-  std::string filter_path;  // to be checked
+  std::string filter_path;  // to be checked, or set
+  std::string connect;      // whom stats and filter ask; empty: nobody
   output_format stats_format = output_format::text;
   image_choices stats_image;
   int exit_code = exit_ok;  // where there is nothing to run

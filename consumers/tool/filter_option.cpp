@@ -25,7 +25,8 @@ filter_option::filter_option(std::string path) : path_(std::move(path)) {
   throw_errors(path_, found_);
 }
 
-std::vector<std::string> filter_option::apply(event_source& source) {
+std::vector<std::string> filter_option::apply(event_source& source,
+                                              const std::function<filter_answer(std::span<const uint8_t>)>& set) {
   filter::diagnostics found = found_;
   type_names names(source.types());
   const filter::rules rules = filter::check(said_, names, filter::own_types::known, found);
@@ -36,7 +37,7 @@ std::vector<std::string> filter_option::apply(event_source& source) {
     lines.push_back(fmt::format("sluice: the filter {} lets everything through", path_));
     return lines;
   }
-  const filter_answer answer = source.set_filter(message->bytes);
+  const filter_answer answer = set(message->bytes);
   if (answer.error != static_cast<uint32_t>(filter_error::none)) {
     found.error(message->place_of(answer.offset), fmt::format("the driver refuses the filter: {} (error {}, offset {})",
                                                               name_of(static_cast<filter_error>(answer.error)), answer.error, answer.offset));

@@ -1,6 +1,8 @@
 // --filter FILE, and `sluice filter check FILE`.
 #pragma once
 
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,7 +24,11 @@ class filter_option {
 
   // Looks up the driver's own types, and gives the filter to the driver before anything begins. Returns lines for stderr:
   // what is odd about the filter, and what it does. Throws filter_error_list, source_error.
-  std::vector<std::string> apply(event_source& source);
+  std::vector<std::string> apply(event_source& source) {
+    return apply(source, [&](std::span<const uint8_t> message) { return source.set_filter(message); });
+  }
+  // The same, with another way to give it: called once, or not at all if the filter lets everything through.
+  std::vector<std::string> apply(event_source& source, const std::function<filter_answer(std::span<const uint8_t>)>& set);
 
  private:
   std::string path_;

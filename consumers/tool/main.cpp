@@ -9,6 +9,8 @@
 #include <optional>
 
 #include "consumers/tool/command_line.h"
+#include "consumers/tool/connected_requests.h"
+#include "consumers/tool/connected_watch.h"
 #include "consumers/tool/file_session.h"
 #include "consumers/tool/filter_option.h"
 #include "consumers/tool/image_session.h"
@@ -50,9 +52,13 @@ std::unique_ptr<session> make_session(const watch_options& options) {
 
 int run(const command_line& parsed) {
   if (parsed.run == command_line::command::stats) {
+    if (!parsed.connect.empty()) return stats_connected(parsed.connect);
     return is_recording(parsed.stats_path) ? stats(parsed) : image_stats(parsed);
   }
   if (parsed.run == command_line::command::check_filter) return check_filter(parsed.filter_path);
+  if (parsed.run == command_line::command::show_filter) return show_filter(parsed.connect);
+  if (parsed.run == command_line::command::set_filter) return set_filter(parsed.connect, parsed.filter_path);
+  if (parsed.run == command_line::command::clear_filter) return clear_filter(parsed.connect);
   const bool records = parsed.run == command_line::command::record;
   const bool simulates = parsed.run == command_line::command::simulate;
   const watch_options& options = records ? parsed.record.watch : simulates ? parsed.simulate.watch : parsed.watch;
@@ -61,6 +67,7 @@ int run(const command_line& parsed) {
   std::optional<snapshot_signal> snapshots_asked;
   if (!options.snapshot_path.empty()) snapshots_asked.emplace();  // before the first thread, which the next line starts
   stop_signals signals;
+  if (!options.connect.empty()) return watch_connected(options, filter ? &*filter : nullptr, signals);
   const auto stop_requested = [&] { return signals.requested() != 0; };
   const std::unique_ptr<session> made = make_session(options);
   std::optional<snapshot_session> with_snapshots;
