@@ -1,6 +1,7 @@
 #include "consumers/nt/socket_link.h"
 
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -15,6 +16,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds hello_patience{10};
+constexpr size_t most_of_a_mapping = std::max(sizeof(wire::map_request), sizeof(wire::unmap_request));
 
 template <class message>
 std::span<const uint8_t> bytes_of(const message& what) {
@@ -30,6 +32,18 @@ nt_status status_of_connect(int error) {
     case ENOMEM:
     case ENOBUFS: return nt::insufficient_resources;
     default: return nt::object_name_not_found;
+  }
+}
+
+// Descriptors that came with a message.
+void take_passed(msghdr& message, std::deque<wire::descriptor>& to) {
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    for (size_t at = 0; at + sizeof(int) <= header->cmsg_len - CMSG_LEN(0); at += sizeof(int)) {
+      int passed;
+      std::memcpy(&passed, CMSG_DATA(header) + at, sizeof passed);
+      to.emplace_back(passed);
+    }
   }
 }
 
@@ -90,12 +104,7 @@ nt_status socket_link::say_hello(wire::descriptor& counter_page) {
       continue;
     }
     if (n <= 0) return nt::object_name_not_found;
-    const cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    if (header != nullptr && header->cmsg_type == SCM_RIGHTS) {
-      int passed;
-      std::memcpy(&passed, CMSG_DATA(header), sizeof passed);
-      counter_page = wire::descriptor(passed);
-    }
+    take_passed(message, passed_);
     have += static_cast<size_t>(n);
   }
   if (theirs.header.kind != static_cast<uint16_t>(wire::frame_kind::hello) || theirs.header.bytes != sizeof theirs.hello ||
@@ -103,6 +112,10 @@ nt_status socket_link::say_hello(wire::descriptor& counter_page) {
     return nt::object_name_not_found;
   }
   if (!succeeded(theirs.hello.status)) return theirs.hello.status;
+  if (!passed_.empty()) {
+    counter_page = std::move(passed_.front());
+    passed_.pop_front();
+  }
   return theirs.hello.version == wire::version ? nt::success : nt::revision_mismatch;
 }
 
@@ -230,11 +243,15 @@ socket_link::progress socket_link::receive(const deadline& until) {
     size_t count = 0;
     if (long_ != nullptr) vectors[count++] = {long_->out.data() + (long_->bytes - long_missing_), long_missing_};
     vectors[count++] = {input_.data() + end_, input_.size() - end_};
+    alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))];
     msghdr message{};
     message.msg_iov = vectors;
     message.msg_iovlen = count;
-    const ssize_t n = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT);
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    const ssize_t n = ::recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (n > 0) {
+      take_passed(message, passed_);
       const size_t to_long = std::min(static_cast<size_t>(n), long_missing_);
       long_missing_ -= to_long;
       end_ += static_cast<size_t>(n) - to_long;
@@ -253,12 +270,64 @@ bool socket_link::take_frames() {
   while (long_ == nullptr && end_ - begin_ >= sizeof(wire::frame_header)) {
     wire::frame_header header;
     std::memcpy(&header, input_.data() + begin_, sizeof header);
-    if (header.kind != static_cast<uint16_t>(wire::frame_kind::answer) || header.bytes > wire::max_frame_bytes) return false;
-    if (header.bytes < sizeof(wire::answer_header)) return false;
-    if (end_ - begin_ < sizeof header + sizeof(wire::answer_header)) return true;
-    if (!take_answer(header)) return false;
+    if (header.kind == static_cast<uint16_t>(wire::frame_kind::answer)) {
+      if (header.bytes > wire::max_frame_bytes || header.bytes < sizeof(wire::answer_header)) return false;
+      if (end_ - begin_ < sizeof header + sizeof(wire::answer_header)) return true;
+      if (!take_answer(header)) return false;
+    } else {
+      if (header.bytes > most_of_a_mapping) return false;
+      if (end_ - begin_ < sizeof header + header.bytes) return true;
+      if (!take_mapping(header)) return false;
+    }
   }
   return true;
+}
+
+// What the kernel does in this process' memory.
+bool socket_link::take_mapping(const wire::frame_header& header) {
+  const uint8_t* const body = input_.data() + begin_ + sizeof header;
+  begin_ += sizeof header + header.bytes;
+  if (header.kind == static_cast<uint16_t>(wire::frame_kind::map) && header.bytes == sizeof(wire::map_request)) {
+    wire::map_request request;
+    std::memcpy(&request, body, sizeof request);
+    const wire::map_answer answer = map(request);
+    const std::span<const uint8_t> part = bytes_of(answer);
+    (void)send(wire::frame_kind::answer, header.id, {&part, 1});
+    return true;
+  }
+  if (header.kind == static_cast<uint16_t>(wire::frame_kind::unmap) && header.bytes == sizeof(wire::unmap_request)) {
+    wire::unmap_request request;
+    std::memcpy(&request, body, sizeof request);
+    unmap(request);
+    return true;
+  }
+  return false;
+}
+
+wire::map_answer socket_link::map(const wire::map_request& request) {
+  if (passed_.empty()) return {nt::invalid_parameter, 0, 0};
+  const wire::descriptor file = std::move(passed_.front());
+  passed_.pop_front();
+  const int protection = request.writable != 0 ? PROT_READ | PROT_WRITE : PROT_READ;
+  void* const memory = ::mmap(nullptr, request.bytes, protection, MAP_SHARED, file.get(), static_cast<off_t>(request.offset));
+  if (memory == MAP_FAILED) return {nt::insufficient_resources, 0, 0};
+  const auto address = reinterpret_cast<uint64_t>(memory);
+  mappings_.push_back({address, request.bytes});
+  return {nt::success, 0, address};
+}
+
+// Only what was mapped so.
+void socket_link::unmap(const wire::unmap_request& request) {
+  const auto found = std::ranges::find_if(mappings_, [&](const mapping& each) {
+    return each.address == request.address && each.bytes == request.bytes;
+  });
+  if (found == mappings_.end()) return;
+  ::munmap(reinterpret_cast<void*>(found->address), found->bytes);
+  mappings_.erase(found);
+}
+
+socket_link::~socket_link() {
+  for (const mapping& each : mappings_) ::munmap(reinterpret_cast<void*>(each.address), each.bytes);
 }
 
 bool socket_link::take_answer(const wire::frame_header& header) {

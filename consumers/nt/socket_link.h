@@ -6,6 +6,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -30,6 +31,7 @@ class socket_link {
   // Everything that pends.
   void cancel();
 
+  ~socket_link();  // what the kernel has mapped here through it goes with it
   socket_link(const socket_link&) = delete;
   socket_link& operator=(const socket_link&) = delete;
 
@@ -52,6 +54,9 @@ class socket_link {
   progress read(std::unique_lock<std::mutex>& lock, const waiter& mine, const deadline& until);
   bool take_frames();
   bool take_answer(const wire::frame_header& header);
+  bool take_mapping(const wire::frame_header& header);
+  wire::map_answer map(const wire::map_request& request);
+  void unmap(const wire::unmap_request& request);
   void finish(waiter& whose);
   progress receive(const deadline& until);
 
@@ -69,6 +74,13 @@ class socket_link {
   // A long answer comes into its waiter's memory without a copy.
   waiter* long_ = nullptr;
   size_t long_missing_ = 0;
+  std::deque<wire::descriptor> passed_;  // that came beside frames, in their order
+
+  struct mapping {
+    uint64_t address;
+    uint64_t bytes;
+  };
+  std::vector<mapping> mappings_;
 };
 
 }  // namespace sluice

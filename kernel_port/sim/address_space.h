@@ -27,6 +27,9 @@ class address_space {
   [[nodiscard]] virtual NTSTATUS map(int descriptor, uint64_t offset, uint64_t bytes, bool writable, uint64_t& address) = 0;
   // What map() gave. The process may have gone.
   virtual void unmap(uint64_t address, uint64_t bytes) = 0;
+  // The process ends: returns when no thread of it is inside the kernel, and none enters while what it returned is held. Nothing
+  // can be mapped there afterwards.
+  [[nodiscard]] virtual std::shared_ptr<void> process_ends() { return nullptr; }
 };
 
 // Whose address space is elsewhere. Part of the machine.

@@ -176,6 +176,8 @@ NTSTATUS exit_process(uint32_t pid, int32_t exit_status) {
   require_irql_at_most(PASSIVE_LEVEL, "exit_process");
   PEPROCESS process = machine.processes.reference_process(pid);
   if (!process) return STATUS_INVALID_CID;
+  const std::shared_ptr<address_space> space = machine.spaces.of(pid);
+  const std::shared_ptr<void> nobody_inside = space->process_ends();
   for (const uint32_t tid : machine.processes.threads_of(pid)) exit_thread(pid, tid);
   process->exit_status = exit_status;
   machine.notify.process_exited(process);

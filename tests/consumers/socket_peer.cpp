@@ -4,6 +4,8 @@
 //   socket_peer victims PATH COUNT SEED   clients, one after another, each killed at a random moment of its life
 //   socket_peer stalled PATH              a client that has read once and then stops itself (SIGSTOP)
 //   socket_peer status PATH USER          connects as that user; prints how opening the device and the port ended
+//   socket_peer mapper PATH               has the pages of mapping_driver.h mapped, and waits
+//   socket_peer bequeather PATH           the same; ends, and leaves the connection to a child, which ends with the connection
 //   socket_peer host PATH                 serves a machine under load until it is killed
 #include <fcntl.h>
 #include <signal.h>
@@ -23,6 +25,7 @@
 #include "consumers/nt/socket_system.h"
 #include "kernel_port/driver/protocol.h"
 #include "kernel_port/sim/host/machine_host.h"
+#include "tests/consumers/mapping_driver.h"
 
 extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 
@@ -102,6 +105,31 @@ int status(const std::string& path, uid_t user) {
   return 0;
 }
 
+int mapper(const std::string& path, bool bequeaths) {
+  const auto system = connect_system(path);
+  std::unique_ptr<nt_device> device;
+  if (!succeeded(system->open_device(u"Mapper", device))) return 1;
+  test::mapped_pages pages{};
+  uint64_t bytes = 0;
+  if (!succeeded(device->control(test::code_map_pages, {}, {reinterpret_cast<uint8_t*>(&pages), sizeof pages}, bytes, std::nullopt))) {
+    return 1;
+  }
+  std::puts("mapped");
+  std::fflush(stdout);
+  if (bequeaths) {
+    const pid_t child = ::fork();
+    if (child != 0) {
+      std::puts("left");
+      std::fflush(stdout);
+      std::_Exit(child > 0 ? 0 : 1);  // the connection is the child's now
+    }
+    ::fclose(stdout);  // nobody waits for the end of its output
+  }
+  uint8_t nothing[1];
+  while (device->control(0, {}, nothing, bytes, std::nullopt) != nt::device_removed) ::usleep(1000);
+  return 0;
+}
+
 int host(const std::string& path) {
   sim::machine machine;
   if (machine.load_driver("sluice", &DriverEntry) != STATUS_SUCCESS) return 1;
@@ -128,6 +156,8 @@ int main(int count, char** arguments) {
     }
     if (words.size() == 2 && words[0] == "stalled") return stalled(words[1]);
     if (words.size() == 3 && words[0] == "status") return status(words[1], static_cast<uid_t>(std::stoul(words[2])));
+    if (words.size() == 2 && words[0] == "mapper") return mapper(words[1], false);
+    if (words.size() == 2 && words[0] == "bequeather") return mapper(words[1], true);
     if (words.size() == 2 && words[0] == "host") return host(words[1]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "socket_peer: %s\n", error.what());

@@ -48,7 +48,8 @@ bool take_name(std::span<const uint8_t> bytes, std::u16string& name) {
 
 }  // namespace
 
-connection::connection(machine& machine, wire::descriptor socket, uint32_t pid, uint32_t user, const connection_limits& limits)
+connection::connection(machine& machine, wire::descriptor socket, uint32_t pid, uint32_t user, const connection_limits& limits,
+                       std::shared_ptr<process_space> space)
     : machine_(machine),
       socket_(std::move(socket)),
       wake_(make_wake()),
@@ -56,6 +57,7 @@ connection::connection(machine& machine, wire::descriptor socket, uint32_t pid, 
       user_(user),
       limits_(limits),
       output_(socket_.get(), wake_.get()),
+      space_(std::move(space)),
       hello_limit_(std::chrono::steady_clock::now() + limits.hello) {}
 
 connection::~connection() = default;
@@ -71,33 +73,50 @@ void connection::run(const std::function<void()>& opened) {
   const auto tid = static_cast<uint32_t>(::syscall(SYS_gettid));
   const activity thread(machine_, tid % machine_.processors(), pid_, tid);
   serve();
+  const process_space::inside kernel(*space_, *this);
   close_handle();
 }
 
 void connection::serve() {
-  while (stage_ != stage::over && wait()) {
+  const auto limit = [this] {
+    const bool open = stage_ == stage::device || stage_ == stage::port;
+    return open ? std::nullopt : std::optional(hello_limit_);
+  };
+  while (stage_ != stage::over && wait(limit()) == event::input) {
     const frame_input::state state = input_.fill(socket_.get());
-    while (stage_ != stage::over) {
-      const std::optional<frame> next = input_.next();
-      if (!next) break;
-      take(*next);
-    }
+    take_all();
     if (state == frame_input::state::ended || input_.now() == frame_input::state::broken) return;
   }
 }
 
-// Until there may be something to read; false: it is over. A process that does not read its answers is not read from.
-bool connection::wait() {
+// Every whole frame that is there; those that had to wait for an answer first.
+void connection::take_all() {
+  while (stage_ != stage::over) {
+    if (!deferred_.empty()) {
+      const deferred_frame next = std::move(deferred_.front());
+      deferred_.pop_front();
+      deferred_bytes_ -= next.bytes.size();
+      take({next.header, next.bytes});
+    } else if (const std::optional<frame> next = input_.next()) {
+      take(*next);
+    } else {
+      return;
+    }
+  }
+}
+
+// Until there may be something to read. A process that does not read its answers is not read from.
+connection::event connection::wait(std::optional<std::chrono::steady_clock::time_point> until) {
   for (;;) {
-    if (stopping_.load() || output_.broken()) return false;
+    if (stopping_.load() || output_.broken()) return event::over;
     const size_t unread = output_.waiting();
     pollfd ready[2] = {{socket_.get(), 0, 0}, {wake_.get(), POLLIN, 0}};
     if (unread < limits_.unread) ready[0].events |= POLLIN;
     if (unread != 0) ready[0].events |= POLLOUT;
     int patience = -1;
-    if (stage_ == stage::hello || stage_ == stage::no_handle) {
-      const auto left = std::chrono::ceil<std::chrono::milliseconds>(hello_limit_ - std::chrono::steady_clock::now());
-      if (left.count() <= 0) return false;
+    if (until) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*until - std::chrono::steady_clock::now());
+      if (left.count() <= 0) return event::time;
       patience = static_cast<int>(left.count());
     }
     if (::poll(ready, 2, patience) < 0) continue;  // EINTR: the machine asks its threads by signals
@@ -106,10 +125,59 @@ bool connection::wait() {
       (void)!::read(wake_.get(), &count, sizeof count);
     }
     if (ready[0].revents & POLLOUT) output_.flush();
-    if (ready[0].revents & (POLLERR | POLLNVAL)) return false;
-    if (ready[0].revents & POLLIN) return true;
-    if (ready[0].revents & POLLHUP) return false;  // both directions are closed, and nothing is left to read
+    if (ready[0].revents & (POLLERR | POLLNVAL)) return event::over;
+    if (ready[0].revents & POLLIN) return event::input;
+    if (ready[0].revents & POLLHUP) return event::over;  // both directions are closed, and nothing is left to read
   }
+}
+
+// The process of the request that the kernel is serving. What it says meanwhile waits; what it says is not believed further than that
+// it sees its own memory where it says.
+NTSTATUS connection::ask_to_map(int descriptor, uint64_t offset, uint64_t bytes, bool writable, uint64_t& address) {
+  const uint64_t id = next_question_++;
+  const wire::map_request request{offset, bytes, writable ? 1u : 0u, 0};
+  output_.put(wire::frame_kind::map, id, bytes_of(request), {}, descriptor);
+  const auto until = std::chrono::steady_clock::now() + limits_.answer;
+  wire::map_answer answer;
+  for (;;) {
+    if (const std::optional<event> found = look_for_answer(id, answer)) {
+      if (*found == event::over) return STATUS_PROCESS_IS_TERMINATING;
+      break;
+    }
+    const event next = wait(until);
+    if (next == event::time) return STATUS_IO_TIMEOUT;
+    if (next == event::over) return STATUS_PROCESS_IS_TERMINATING;
+    if (input_.fill(socket_.get()) != frame_input::state::open) {
+      // Its last words may be the answer; to map for who has gone would be in vain.
+      return STATUS_PROCESS_IS_TERMINATING;
+    }
+  }
+  if (!NT_SUCCESS(answer.status)) return answer.status;
+  if (answer.address == 0 || answer.address % PAGE_SIZE != 0) return STATUS_INVALID_PARAMETER;
+  address = answer.address;
+  return STATUS_SUCCESS;
+}
+
+// input: it is there. over: the process broke a rule. None: not yet.
+std::optional<connection::event> connection::look_for_answer(uint64_t id, wire::map_answer& answer) {
+  while (const std::optional<frame> next = input_.next()) {
+    std::span<const uint8_t> bytes_untrusted = next->bytes_untrusted;
+    if (next->header.kind == static_cast<uint16_t>(wire::frame_kind::answer)) {
+      if (next->header.id != id) continue;  // to a question that was given up
+      if (take_front(bytes_untrusted, answer)) return event::input;
+      return stage_ = stage::over, event::over;
+    }
+    deferred_bytes_ += bytes_untrusted.size();
+    if (deferred_.size() >= limits_.requests || deferred_bytes_ > limits_.bytes) return stage_ = stage::over, event::over;
+    deferred_.push_back({next->header, {bytes_untrusted.begin(), bytes_untrusted.end()}});
+  }
+  if (input_.now() == frame_input::state::broken) return stage_ = stage::over, event::over;
+  return std::nullopt;
+}
+
+void connection::ask_to_unmap(uint64_t address, uint64_t bytes) {
+  const wire::unmap_request request{address, bytes};
+  output_.put(wire::frame_kind::unmap, next_question_++, bytes_of(request));
 }
 
 void connection::take(const frame& next) {
@@ -121,6 +189,7 @@ void connection::take(const frame& next) {
     }
     return;
   }
+  const process_space::inside kernel(*space_, *this);
   request(next);
 }
 
@@ -152,6 +221,7 @@ void connection::request(const frame& next) {
     }
     return;
   }
+  if (kind == wire::frame_kind::answer) return;  // to a question that was given up
   {
     const internal_lock lock(mutex_);
     if (id == 0 || pending_.contains(id)) stage_ = stage::over;

@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <string>
 #include <unordered_map>
 
@@ -17,6 +18,7 @@
 #include "kernel_port/sim/host/descriptor.h"
 #include "kernel_port/sim/host/frame_input.h"
 #include "kernel_port/sim/host/frame_output.h"
+#include "kernel_port/sim/host/process_space.h"
 #include "kernel_port/sim/machine.h"
 
 namespace sluice::sim {
@@ -26,11 +28,13 @@ struct connection_limits {
   uint64_t bytes = 32u << 20;       // promised to them, and of answers that are not read
   uint64_t unread = 1u << 20;       // of answers: nothing more is taken from the socket until they are read
   std::chrono::milliseconds hello{10'000};  // until a handle is open
+  std::chrono::milliseconds answer{5'000};  // of the process, when it is to map something
 };
 
-class connection final : completion_port {
+class connection final : completion_port, process_end {
  public:
-  connection(machine& machine, wire::descriptor socket, uint32_t pid, uint32_t user, const connection_limits& limits);
+  connection(machine& machine, wire::descriptor socket, uint32_t pid, uint32_t user, const connection_limits& limits,
+             std::shared_ptr<process_space> space);
   ~connection();
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
@@ -47,8 +51,13 @@ class connection final : completion_port {
   enum class stage { hello, no_handle, device, port, over };
 
   void completed(uint64_t id, NTSTATUS status, std::span<const uint8_t> bytes) noexcept override;
+  NTSTATUS ask_to_map(int descriptor, uint64_t offset, uint64_t bytes, bool writable, uint64_t& address) override;
+  void ask_to_unmap(uint64_t address, uint64_t bytes) override;
   void serve();
-  bool wait();
+  void take_all();
+  enum class event { input, time, over };
+  event wait(std::optional<std::chrono::steady_clock::time_point> until);
+  std::optional<event> look_for_answer(uint64_t id, wire::map_answer& answer);
   void take(const frame& request);
   bool take_hello(std::span<const uint8_t> bytes_untrusted);
   void request(const frame& request);
@@ -71,6 +80,15 @@ class connection final : completion_port {
   frame_input input_;
   frame_output output_;
   stage stage_ = stage::hello;
+  const std::shared_ptr<process_space> space_;
+  uint64_t next_question_ = 1;
+  // What came while an answer was waited for, and its bytes.
+  struct deferred_frame {
+    wire::frame_header header;
+    std::vector<uint8_t> bytes;
+  };
+  std::deque<deferred_frame> deferred_;
+  uint64_t deferred_bytes_ = 0;
   std::chrono::steady_clock::time_point hello_limit_;
   const std::function<void()>* opened_ = nullptr;
   std::atomic<bool> stopping_{false};

@@ -87,8 +87,9 @@ void refuse(int socket, NTSTATUS status) {
 }  // namespace
 
 struct machine_host::served {
-  served(machine& machine, wire::descriptor socket, uint32_t pid, uint32_t user, const connection_limits& limits)
-      : handle(machine, std::move(socket), pid, user, limits) {}
+  served(machine_host& host, wire::descriptor socket, uint32_t pid, uint32_t user)
+      : space(host.spaces_, pid), handle(host.machine_, std::move(socket), pid, user, host.options_.limits, space.get()) {}
+  const process_spaces::use space;
   connection handle;
   std::thread thread;
   bool ended = false;
@@ -170,7 +171,7 @@ void machine_host::accept_one() {
   try {
     wire::descriptor process = process_of(socket.get(), pid);
     std::list<served> made;
-    made.emplace_back(machine_, std::move(socket), pid, user, options_.limits);
+    made.emplace_back(*this, std::move(socket), pid, user);
     const std::lock_guard lock(mutex_);
     served& one = made.back();
     one.thread = std::thread([this, &one, process = std::move(process)]() mutable { serve(one, std::move(process)); });

@@ -56,6 +56,7 @@ class machine_host {
   const host_options options_;
   wire::descriptor listening_;
   wire::descriptor end_;
+  process_spaces spaces_;
   std::unique_ptr<process_watch> processes_;
 
   mutable std::mutex mutex_;

@@ -4,7 +4,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -49,14 +48,10 @@ process_watch::~process_watch() {
   for (const auto& [pid, each] : processes_) (void)forget_process(pid);
 }
 
+// A number that was given out again while the machine has not heard of the end of its former owner: nothing is told of the new one.
 void process_watch::opened(uint32_t pid, wire::descriptor process_descriptor) {
   const std::lock_guard lock(mutex_);
   auto found = processes_.find(pid);
-  // The number was given out again before anybody looked.
-  if (found != processes_.end() && is_readable(found->second.descriptor.get())) {
-    ended(pid);
-    found = processes_.end();
-  }
   if (found == processes_.end()) {
     if (add_existing_process({.pid = pid}) != STATUS_SUCCESS) return;
     found = processes_.emplace(pid, process{std::move(process_descriptor)}).first;
@@ -66,32 +61,35 @@ void process_watch::opened(uint32_t pid, wire::descriptor process_descriptor) {
 }
 
 void process_watch::closed(uint32_t pid) {
-  const std::lock_guard lock(mutex_);
-  const auto found = processes_.find(pid);
-  if (found == processes_.end()) return;
-  found->second.connections -= 1;
-  found->second.last_use = ++uses_;
-  if (found->second.connections == 0) forget_one();
+  std::optional<uint32_t> forgotten;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = processes_.find(pid);
+    if (found == processes_.end() || found->second.connections == 0) return;
+    found->second.connections -= 1;
+    found->second.last_use = ++uses_;
+    if (found->second.connections == 0) forgotten = take_one_too_many();
+  }
+  if (forgotten) (void)forget_process(*forgotten);
 }
 
 // With the lock held. A process may come back, or its end may be a moment away: some are remembered without a connection.
-void process_watch::forget_one() {
+std::optional<uint32_t> process_watch::take_one_too_many() {
   size_t without = 0;
   auto oldest = processes_.end();
   for (auto each = processes_.begin(); each != processes_.end(); ++each) {
-    if (each->second.connections != 0) continue;
+    if (each->second.connections != 0 || is_readable(each->second.descriptor.get())) continue;
     ++without;
     if (oldest == processes_.end() || each->second.last_use < oldest->second.last_use) oldest = each;
   }
-  if (without <= most_without_connections) return;
-  if (is_readable(oldest->second.descriptor.get())) return ended(oldest->first);
-  (void)forget_process(oldest->first);
+  if (without <= most_without_connections) return std::nullopt;
+  const uint32_t pid = oldest->first;
   processes_.erase(oldest);
+  return pid;
 }
 
-// With the lock held.
-void process_watch::ended(uint32_t pid) {
-  processes_.erase(pid);
+// Without the lock: it takes as long as a thread of the process is inside the kernel.
+void process_watch::tell_of_end(uint32_t pid) {
   const activity last_words(machine_, pid % machine_.processors(), pid, pid);
   (void)exit_process(pid, STATUS_SUCCESS);
 }
@@ -101,10 +99,14 @@ void process_watch::watch() {
     epoll_event event;
     if (::epoll_wait(events_.get(), &event, 1, -1) != 1) continue;
     if (event.data.u64 == end_mark) return;
-    const std::lock_guard lock(mutex_);
     const auto pid = static_cast<uint32_t>(event.data.u64);
-    const auto found = processes_.find(pid);
-    if (found != processes_.end() && is_readable(found->second.descriptor.get())) ended(pid);
+    {
+      const std::lock_guard lock(mutex_);
+      const auto found = processes_.find(pid);
+      if (found == processes_.end() || !is_readable(found->second.descriptor.get())) continue;
+      processes_.erase(found);
+    }
+    tell_of_end(pid);
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "kernel_port/sim/host/descriptor.h"
@@ -32,15 +33,15 @@ class process_watch {
     uint64_t last_use = 0;
   };
   void watch();
-  void ended(uint32_t pid);
-  void forget_one();
+  void tell_of_end(uint32_t pid);
+  std::optional<uint32_t> take_one_too_many();
 
   static constexpr size_t most_without_connections = 64;
 
   machine& machine_;
   const wire::descriptor events_;  // epoll: the pidfds
   const wire::descriptor end_;
-  std::mutex mutex_;  // also around what the machine is told: opened and ended in the order in which they happened
+  std::mutex mutex_;
   std::map<uint32_t, process> processes_;
   uint64_t uses_ = 0;
   std::thread thread_;
