@@ -109,7 +109,20 @@ class cpu_rings {
             {main_.write_position(), spare_.write_position()}};
   }
   const account_row& row(uint32_t type) const { return ledger_.row(type); }
-  uint64_t violations() const { return static_cast<uint64_t>(main_.violations()) + spare_.violations(); }
+  uint64_t violations() const { return past_violations_ + main_.violations() + spare_.violations(); }
+
+  // Another consumer, as ring::restart_consumer says: where it begins.
+  struct restart {
+    uint64_t begins[lanes_per_cpu];
+    positions where;
+    uint64_t announced;  // events that LOSS records have told of: those that were given back, and those behind `begins`
+  };
+  restart restart_consumer() {
+    past_violations_ += static_cast<uint64_t>(main_.violations()) + spare_.violations();
+    main_.restart_consumer();
+    spare_.restart_consumer();
+    return {{main_.reclaimed_extended(), spare_.reclaimed_extended()}, where(), ledger_.announced_events()};
+  }
 
  private:
   // record_type_invalid is 0 and wraps: one comparison.
@@ -196,6 +209,7 @@ class cpu_rings {
   clock clock_;
   ledger<seam> ledger_;
   ring<seam> spare_;
+  uint64_t past_violations_ = 0;  // of consumers that were replaced
   bool spare_first_ = false;  // critical events: overwrite mode
 };
 

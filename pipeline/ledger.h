@@ -73,6 +73,8 @@ class ledger {
   }
 
   const account_row& row(uint32_t type) const { return rows_[type]; }
+  // What LOSS records have told of.
+  uint64_t announced_events() const { return all_events_ - gap_events_; }
 
  private:
   static void put64(const typename seam::memory& data, uint32_t offset, uint64_t value) {
@@ -141,6 +143,21 @@ template <class seam>
   }
   // Relaxed: every load above is an acquire, so this one comes after them.
   return figures.sequence.load(memory_order::relaxed) == before;
+}
+
+// The same in the stream's time, counter + `offset`, which is `now`: times of an epoch that is over cannot be told apart, and
+// are no later than now. False: the CPU drops without pause; later.
+template <class seam>
+[[nodiscard]] bool read_loss_figures(loss_figures<seam>& figures, uint64_t offset, uint64_t now, loss_summary& summary) {
+  uint32_t attempts = 0;
+  while (!read_loss_figures(figures, summary)) {
+    if (++attempts == 1000) return false;
+  }
+  if (offset == 0) return true;
+  const auto in_stream = [=](uint64_t counter) { return counter + offset < now ? counter + offset : now; };
+  summary.first_time = in_stream(summary.first_time);
+  summary.last_time = in_stream(summary.last_time);
+  return true;
 }
 
 }  // namespace sluice

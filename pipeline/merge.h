@@ -72,6 +72,13 @@ class merge {
     for (uint32_t i = 0; i < count; ++i) readers_[i].expect_steps_back(options.step_back);
   }
 
+  // The stream is in `epoch` already, its times are counter + offset, and the readers hold nothing older. Before the first pass.
+  void start_in(uint32_t epoch, uint64_t offset) {
+    epoch_ = seen_epoch_ = epoch;
+    offset_ = offset;
+    for (uint32_t i = 0; i < count_; ++i) readers_[i].join(epoch);
+  }
+
   // One pass. `sink(record_view) -> bool`: false means that it took nothing and the pass ends; the record stays. If the
   // sink has a member set_aside(record_view), it is told of each open record that no longer holds the stream back; if it
   // has begin_epoch(epoch_start) -> bool, of each clock epoch. If it has ring_count() -> uint32_t, it is asked how many

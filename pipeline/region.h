@@ -282,17 +282,21 @@ inline region_view<native_seam> create_region(void* memory, const ring_geometry&
 }
 
 // Checks a region that somebody else made, and fills `view` only if all of it holds. The header is read once, into a copy.
-[[nodiscard]] inline region_status check_region(void* memory, size_t bytes, region_view<native_seam>& view) {
+// `consumer`: where the consumer page is if it does not follow the data, as in a client's address space; null: it does.
+[[nodiscard]] inline region_status check_region(void* memory, size_t bytes, region_view<native_seam>& view,
+                                                void* consumer = nullptr) {
   if (bytes < sizeof(producer_page<native_seam>)) return region_status::too_short;
   if (reinterpret_cast<uintptr_t>(memory) % region_page != 0) return region_status::misaligned;
   uint8_t* const base = static_cast<uint8_t*>(memory);
   region_header header;
   copy_bytes(&header, base, sizeof header);
   if (const region_status status = check_header(header); status != region_status::ok) return status;
-  if (header.region_bytes > bytes) return region_status::wrong_size;
+  if ((consumer == nullptr ? header.region_bytes : header.consumer_offset) > bytes) return region_status::wrong_size;
+  if (reinterpret_cast<uintptr_t>(consumer) % region_page != 0) return region_status::misaligned;
   const ring_geometry geometry{header.capacity, header.max_record, header.critical_bytes};
   view.producer = reinterpret_cast<producer_page<native_seam>*>(base);
-  view.consumer = reinterpret_cast<consumer_page<native_seam>*>(base + region_consumer_offset(geometry));
+  view.consumer = static_cast<consumer_page<native_seam>*>(
+      consumer != nullptr ? consumer : base + region_consumer_offset(geometry));
   view.data = native_seam::memory(base + region_data_offset());
   view.geometry = geometry;
   view.start_position = header.start_position;

@@ -80,6 +80,7 @@ class ring {
     ordinary_limit_ = view.geometry.capacity - view.geometry.critical_bytes;
     max_record_ = view.geometry.max_record;
     write_ = reclaimed_ = claim_ = view.start_position;
+    written_ = view.start_position;
     overwrites_ = view.mode == ring_mode::overwrite;
     room_ = overwrites_ ? 0 : ordinary_limit_;
   }
@@ -148,6 +149,17 @@ class ring {
   // In overwrite mode nothing is ever claimed.
   bool reclaim_some(ledger<seam>& ledger) { return overwrites_ || walk_to_claim(0, capacity_, ledger); }
 
+  // Another consumer begins where room was given back to: what the former one claimed beyond that is void, and so is its violation. The
+  // former one cannot write to the consumer's word any more. In the section.
+  void restart_consumer() {
+    follow_write_position();
+    claim_ = reclaimed_;
+    violations_ = 0;
+    consumer_->consumed.store(reclaimed_, order::release_consumed);  // SYNC POINT release_consumed -> observe_consumed
+  }
+  // The 64-bit extension of reclaimed_position(), once restart_consumer() was called. Not in overwrite mode.
+  uint64_t reclaimed_extended() const { return written_ - (write_ - reclaimed_); }
+
   // The longest record of this ring, header included.
   uint32_t max_record() const { return max_record_; }
   uint32_t write_position() const { return write_; }
@@ -155,9 +167,13 @@ class ring {
   uint32_t violations() const { return violations_; }
 
  private:
+  // The private 64-bit extension. Between two walks the write position comes by one capacity at most.
+  void follow_write_position() { written_ += static_cast<uint32_t>(write_ - static_cast<uint32_t>(written_)); }
+
   // True: nothing was claimed beyond what is reclaimed, at a moment during this call; or the claim is refused.
   bool walk_to_claim(uint32_t need, uint32_t limit, ledger<seam>& ledger) {
     if (violations_ != 0) return true;
+    follow_write_position();
     const typename seam::memory data = data_;
     const uint32_t begin = reclaimed_;
     const uint32_t used = write_ - begin;
@@ -271,6 +287,7 @@ class ring {
   uint32_t max_record_ = 0;
   uint32_t violations_ = 0;
   bool overwrites_ = false;
+  uint64_t written_ = 0;    // 64-bit extension of write_, as of the last walk
 };
 
 }  // namespace sluice

@@ -59,6 +59,15 @@ class ring_reader {
   // A clock that goes back by more ticks than that begins an epoch; 0: the clock is taken not to.
   void expect_steps_back(uint64_t step_back) { step_back_ = step_back; }
 
+  // Goes on at `position`, which begins a record: what this reader had taken or set aside is nobody's now, and what comes may be older
+  // than what it saw last. Not for overwriting rings.
+  void resume(uint64_t position) {
+    cursor_ = released_ = position;
+    published_ = static_cast<uint32_t>(position);
+    last_time_ = proven_ = 0;
+    set_aside_count_ = 0;
+  }
+
   // The record at the cursor, as the first look of a pass: only a position read after the pass's barrier may prove the
   // ring empty.
   ring_head look() {
@@ -184,14 +193,21 @@ class ring_reader {
   }
 
   // Walks the records from `begin` to `end` (positions of the producer's, mod 2^32, none of it reclaimed meanwhile)
-  // without taking them: visit(type, head). False: the ring is damaged. An overwriting ring must be at rest.
+  // without taking them: visit(type, head), or visit(type, head, payload). False: the ring is damaged. An overwriting ring must
+  // be at rest.
   template <class visitor>
   [[nodiscard]] bool walk(uint32_t begin, uint32_t end, visitor&& visit) {
     for (uint32_t position = begin; position != end;) {
       ring_head head;
       read_head(position, end, head);
       if (head.state == head_state::damaged) return false;
-      visit(static_cast<uint16_t>(data_.load((position & mask_) + offsetof(record_header, type)) & 0xffff), head);
+      const size_t offset = position & mask_;
+      const uint16_t type = static_cast<uint16_t>(data_.load(offset + offsetof(record_header, type)) & 0xffff);
+      if constexpr (requires { visit(type, head, data_.bytes(offset)); }) {
+        visit(type, head, data_.bytes(offset + record_header_size));
+      } else {
+        visit(type, head);
+      }
       position += record_stride(head.length);
     }
     return true;

@@ -12,10 +12,12 @@ constexpr ULONG notify_subsystems = 0;  // PsCreateProcessNotifySubsystems: Win3
 
 }  // namespace
 
-NTSTATUS process_producer::start(channel& to, const kernel_functions& functions, first_threads& threads) {
+NTSTATUS process_producer::start(channel& to, const kernel_functions& functions, first_threads& threads,
+                                 const exit_listener& listener) {
   PAGED_CODE();
   channel_ = &to;
   threads_ = &threads;
+  listener_ = listener;
   functions_ = &functions;
   ExInitializeRundownProtection(&rundown_);
   running = this;
@@ -151,6 +153,7 @@ void process_producer::created_plain(HANDLE parent_pid, HANDLE pid) {
 }
 
 void process_producer::exited(PEPROCESS process, HANDLE pid) {
+  if (listener_.exited != nullptr) listener_.exited(listener_.context, pid);
   (void)threads_->take(process_id_of(pid));  // a process that never had a thread leaves no trace in the table
   write_exit(process, pid);
   channel_->filter().process_exited(process_id_of(pid));  // its last event was still its own

@@ -17,8 +17,14 @@ class process_producer {
   process_producer(const process_producer&) = delete;
   process_producer& operator=(const process_producer&) = delete;
 
+  // Told of every process that ends, in it, whatever types are on. PASSIVE_LEVEL.
+  struct exit_listener {
+    void* context;
+    void (*exited)(void* context, HANDLE pid);
+  };
   // PASSIVE_LEVEL. Registers the best routine that this kernel gives. One producer at a time in a driver.
-  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions, first_threads& threads);
+  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions, first_threads& threads,
+                               const exit_listener& listener = {});
   // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more.
   void stop();
 
@@ -36,6 +42,7 @@ class process_producer {
 
   channel* channel_ = nullptr;
   first_threads* threads_ = nullptr;
+  exit_listener listener_{};
   const kernel_functions* functions_ = nullptr;
   protocol::registration registered_ = protocol::registration::none;
   EX_RUNDOWN_REF rundown_{};

@@ -2,12 +2,6 @@
 
 namespace sluice {
 
-bool client_stream::epoch_news::add_to(batch_writer& batch) const {
-  return batch.has_room(2, sizeof epoch + sizeof anchor) &&
-         batch.add_of_stream(record_type_epoch, time, &epoch, sizeof epoch) &&
-         batch.add_of_stream(record_type_anchor, time, &anchor, sizeof anchor);
-}
-
 bool client_stream::create(const kernel_functions& functions, const wishes& what, uint64_t boot, uint64_t frequency,
                            KEVENT* ready) {
   wishes_ = what;

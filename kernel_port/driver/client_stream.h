@@ -15,6 +15,7 @@
 #include "kernel_port/driver/protocol.h"
 #include "pipeline/batch_writer.h"
 #include "producers/channel.h"
+#include "producers/epoch_news.h"
 #include "producers/events.h"
 #include "producers/pool.h"
 
@@ -37,14 +38,7 @@ class client_stream {
     uint32_t length;
   };
   enum class offer_result { taken, not_wanted, no_room };
-  // A clock epoch begins in the stream.
-  struct epoch_news {
-    uint64_t time;  // of the stream
-    epoch_payload epoch;
-    anchor_payload anchor;
-    // False: no room; nothing was written.
-    [[nodiscard]] bool add_to(batch_writer& batch) const;
-  };
+  using epoch_news = sluice::epoch_news;
 
   // `ready` is set when there is something to take. False: there is no memory; the wishes hold all the same.
   [[nodiscard]] bool create(const kernel_functions& functions, const wishes& what, uint64_t boot, uint64_t frequency,

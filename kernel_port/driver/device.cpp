@@ -58,8 +58,12 @@ NTSTATUS NTAPI sensor::on_cleanup(PDEVICE_OBJECT device, PIRP irp) {
   sensor& self = of(device);
   PFILE_OBJECT const file = IoGetCurrentIrpStackLocation(irp)->FileObject;
   self.worker_.cancel(file);
-  if (self.reader_ == file) self.worker_.detach_reader();  // only its own clean-up makes it another's
-  InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_), nullptr, file);
+  self.mapping_.detach(file);
+  if (self.reader_ == file) {  // only its own clean-up makes it another's
+    self.worker_.detach_reader();
+    InterlockedExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_), nullptr);
+    self.worker_.consumers().leave();
+  }
   return complete(irp, STATUS_SUCCESS);
 }
 
@@ -72,9 +76,13 @@ NTSTATUS NTAPI sensor::on_read(PDEVICE_OBJECT device, PIRP irp) {
   sensor& self = of(device);
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
   if (stack->Parameters.Read.Length < protocol::min_read_bytes) return complete(irp, STATUS_BUFFER_TOO_SMALL);
-  PVOID const reader = InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_),
-                                                         stack->FileObject, nullptr);
-  if (reader != nullptr && reader != stack->FileObject) return complete(irp, STATUS_SHARING_VIOLATION);
+  if (self.reader_ != stack->FileObject) {
+    if (!self.worker_.consumers().join()) return complete(irp, STATUS_SHARING_VIOLATION);  // the rings are mapped
+    PVOID const reader = InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_),
+                                                           stack->FileObject, nullptr);
+    if (reader != nullptr) self.worker_.consumers().leave();
+    if (reader != nullptr && reader != stack->FileObject) return complete(irp, STATUS_SHARING_VIOLATION);
+  }
   // Before the request: what happens from now on is for this client.
   self.attach();
   self.worker_.read(irp);
@@ -92,6 +100,7 @@ NTSTATUS NTAPI sensor::on_control(PDEVICE_OBJECT device, PIRP irp) {
     of(device).worker_.copy_ring(irp);
     return STATUS_PENDING;
   }
+  if (mapping::handles(request.IoControlCode)) return of(device).mapping_.control(irp);
   uint32_t written = 0;
   const NTSTATUS status = of(device).control(request.IoControlCode, irp->AssociatedIrp.SystemBuffer,
                                              request.InputBufferLength, request.OutputBufferLength, written, nullptr);

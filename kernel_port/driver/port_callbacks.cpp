@@ -59,11 +59,16 @@ port::slot* port::take_slot() {
 }
 
 NTSTATUS port::connect(PFLT_PORT client_port, const client_stream::wishes& what, PVOID* cookie) {
+  if (!worker_->consumers().join()) return STATUS_SHARING_VIOLATION;  // the rings are mapped
   slot* const place = take_slot();
-  if (place == nullptr) return STATUS_CONNECTION_COUNT_LIMIT;
+  if (place == nullptr) {
+    worker_->consumers().leave();
+    return STATUS_CONNECTION_COUNT_LIMIT;
+  }
   place->client = nullptr;
   const NTSTATUS status = admit(client_port, what, place->client);
   if (!NT_SUCCESS(status)) {
+    worker_->consumers().leave();
     InterlockedExchange(&place->taken, 0);
     return status;
   }
@@ -96,6 +101,7 @@ VOID NTAPI port::on_disconnect(PVOID cookie) {
   place.client->stop();
   destroy(place.client);
   place.client = nullptr;
+  place.owner->worker_->consumers().leave();
   InterlockedExchange(&place.taken, 0);
 }
 

@@ -41,6 +41,11 @@ inline constexpr uint32_t code_clear_filter = control_code(0x906, access_write);
 inline constexpr uint32_t code_filter = control_code(0x907, access_read);         // out: filter_state, then the message; too short a buffer: filter_state alone and STATUS_BUFFER_OVERFLOW
 
 inline constexpr uint32_t code_copy_ring = control_code(0x910, access_read);  // in: ring_copy_request; out: ring_copy, records
+// The mapping (docs/mapping.md): of the device only, and of the handle that has mapped.
+inline constexpr uint32_t code_map = control_code(0x911, access_read | access_write);   // in: map_request; out: map_answer, mapped_ring[]; too short a buffer: map_answer with the count alone and STATUS_BUFFER_OVERFLOW
+inline constexpr uint32_t code_announce = control_code(0x912, access_read);             // out, if there is room: wait_answer
+inline constexpr uint32_t code_wait = control_code(0x913, access_read);                 // pends until a record is closed; out: as code_announce
+inline constexpr uint32_t code_wake = control_code(0x914, access_read);                 // ends the pending code_wait, or the next one unless an announcement comes first
 inline constexpr uint32_t code_clients = control_code(0x908, access_read);       // out: clients_header, client_row[]
 // Over the port only: the client's own choice of types, as in its port_context, for every record that the merge hands out after
 // the answer. What waits in its queue stays there. in: set_types
@@ -128,9 +133,10 @@ struct capabilities {
   uint64_t anchor_utc;
   uint64_t clock_offset;  // stream time - counter, as in epoch_payload: of the epoch that the stream is in
   uint32_t clock_epoch;
-  uint32_t reserved;
+  uint32_t features;      // feature_*
 };
 static_assert(sizeof(capabilities) == 80);
+inline constexpr uint32_t feature_mapping = 0x0001;  // code_map: the kernel can map read-only, and the rings are not overwritten
 
 struct statistics_header {
   uint32_t version;
@@ -169,6 +175,45 @@ struct set_types {
   uint64_t types;  // bit n: produce type n; a bit that the capabilities lack is refused
 };
 static_assert(sizeof(set_types) == 16);
+
+// Maps the rings into the calling process. Again, by the same handle and process: those of CPUs that were added, too.
+struct map_request {
+  uint32_t version;
+  uint32_t reserved;  // 0
+};
+static_assert(sizeof(map_request) == 8);
+
+struct map_answer {
+  uint32_t version;
+  uint32_t ring_count;  // mapped_ring that follow, in the order of (cpu, lane)
+  uint64_t boot;
+  uint64_t clock_frequency;
+  uint64_t margin_ticks;   // slack of the merge, and what passes between an announcement and the look that may lead to sleep
+  uint64_t overdue_ticks;  // an open record that is older no longer holds the stream back; 0: it always does
+  uint64_t step_back;      // ticks: a clock that goes back by more begins an epoch
+  uint64_t clock_offset;   // of the epoch that the stream is in: as in the capabilities
+  uint32_t clock_epoch;
+  uint32_t cpu_count;      // the most that this machine can have
+};
+static_assert(sizeof(map_answer) == 64);
+
+struct mapped_ring {
+  uint16_t cpu;
+  uint8_t lane;
+  uint8_t reserved;
+  uint32_t region_bytes;  // producer page, data and apron: read-only
+  uint64_t region;        // in the process; a multiple of a page
+  uint64_t consumer;      // the consumer page: writable
+  uint64_t position;      // 64-bit extension: where the first record stands that is this client's
+  uint64_t announced;     // events that LOSS records before `position` have told of; lane 0 counts for its CPU
+};
+static_assert(sizeof(mapped_ring) == 40);
+
+struct wait_answer {
+  uint32_t version;
+  uint32_t ring_count;  // more than were mapped: CPUs were added
+};
+static_assert(sizeof(wait_answer) == 8);
 
 // A copy of what a ring holds, while everything goes on (pipeline/ring_copy.h). A piece has at most max_ring_copy_bytes of records;
 // the rest comes with `next`. A piece that does not begin where the one before ended is a first one: what lies between was

@@ -13,7 +13,9 @@ bool worker::serve_ring_copy() {
   const auto& sizes = stack->Parameters.DeviceIoControl;
   NTSTATUS status = STATUS_INFO_LENGTH_MISMATCH;
   uint32_t written = 0;
-  if (sizes.InputBufferLength >= sizeof(protocol::ring_copy_request)) {
+  if (lent_) {
+    status = STATUS_SHARING_VIOLATION;  // a client gives room back meanwhile
+  } else if (sizes.InputBufferLength >= sizeof(protocol::ring_copy_request)) {
     protocol::ring_copy_request request;
     copy_bytes(&request, irp->AssociatedIrp.SystemBuffer, sizeof request);  // the answer goes to the same buffer
     status = copy_piece(request, stack->FileObject, static_cast<uint8_t*>(irp->AssociatedIrp.SystemBuffer),

@@ -80,6 +80,8 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   if (!NT_SUCCESS(status)) return status;
   status = worker_.start(channel_, functions_, options);
   if (!NT_SUCCESS(status)) return status;
+  status = mapping_.start(channel_, worker_, functions_, {this, [](void* self) { static_cast<sensor*>(self)->attach(); }});
+  if (!NT_SUCCESS(status)) return status;
   if (options.hold_until_attach == 0) channel_.allow_types(stream_types);
   channel_.set_types(stream_types | bit(event_type_process_create) | bit(event_type_process_exit) |
                      bit(event_type_thread_create) | bit(event_type_thread_exit) | bit(event_type_image_load) |
@@ -87,7 +89,9 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   status = create_device(driver);
   if (!NT_SUCCESS(status)) return status;
   // Callbacks last: they write to what stands by now.
-  status = processes_.start(channel_, functions_, first_threads_);
+  status = processes_.start(channel_, functions_, first_threads_, {this, [](void* self, HANDLE pid) {
+                                                                static_cast<sensor*>(self)->mapping_.process_exited(pid);
+                                                              }});
   if (!NT_SUCCESS(status)) return status;
   status = threads_.start(channel_, first_threads_, true);
   if (!NT_SUCCESS(status)) return status;
@@ -115,6 +119,7 @@ void sensor::stop() {
   threads_.stop();
   processes_.stop();
   delete_device();
+  mapping_.stop();
   worker_.stop();
 }
 
@@ -149,6 +154,7 @@ protocol::capabilities sensor::capabilities() {
   answer.anchor_utc = clock.anchor.utc;
   answer.clock_epoch = clock.epoch;
   answer.clock_offset = clock.offset;
+  answer.features = mapping_.is_supported() ? protocol::feature_mapping : 0;
   return answer;
 }
 

@@ -9,6 +9,7 @@
 // up to DISPATCH_LEVEL.
 #pragma once
 
+#include "kernel_port/driver/mapping.h"
 #include "kernel_port/driver/port.h"
 #include "kernel_port/driver/worker.h"
 #include "producers/image_producer.h"
@@ -71,6 +72,7 @@ class sensor {
   image_producer images_;
   registry_producer registry_;
   port port_;
+  mapping mapping_;
   PDEVICE_OBJECT device_ = nullptr;
   LONG attached_ = 0;                       // a client has read
   PFILE_OBJECT volatile reader_ = nullptr;  // the handle that reads; one at a time

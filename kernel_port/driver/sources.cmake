@@ -20,12 +20,14 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/device.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/distribution.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/fan_out.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/mapping.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/options.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/port.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/port_callbacks.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/port_client.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/request_queue.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/ring_copies.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/ring_loan.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/sensor.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/statistics.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/time_watch.cpp

@@ -14,6 +14,8 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
   merge_.policy() = slack_order(margin_ticks_);
 
   KeInitializeEvent(&attention_, SynchronizationEvent, FALSE);
+  KeInitializeEvent(&closed_, SynchronizationEvent, FALSE);
+  KeInitializeEvent(&loan_changed_, SynchronizationEvent, FALSE);
   KeInitializeSpinLock(&clock_lock_);
   KeInitializeEvent(&reader_ready_, NotificationEvent, FALSE);
   ExInitializeFastMutex(&statistics_mutex_);
@@ -22,7 +24,7 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
   statistics_.start();
   copies_.start();
   requests_started_ = true;
-  channel_->set_signal(&attention_);
+  channel_->set_signal(&closed_);
 
   const uint32_t rings = from.cpu_count() * lanes_per_cpu;
   if (!readers_.allocate(functions, rings) || !heads_.allocate(functions, rings) ||
@@ -123,6 +125,7 @@ VOID NTAPI worker::run(PVOID context) {
 void worker::loop() {
   PAGED_CODE();
   while (InterlockedCompareExchange(&stopping_, 0, 0) == 0) {
+    if (serve_loan()) continue;
     const pass_result result = pass();
     keep_anchored();
     bool busy = pass_room_ == 0;
@@ -134,7 +137,7 @@ void worker::loop() {
     if (read || serve_flush(result) || busy) continue;
     if (result.end == pass_end::sink_full) {
       // A record is ready and nobody reads. Producers need not signal: only a request can change that.
-      wait(0);
+      (void)wait(0);
     } else {
       sleep();
     }
@@ -246,16 +249,8 @@ bool worker::add_unannounced(batch_writer& to) {
 
 // What a CPU has dropped since load. False: it drops without pause; later.
 bool worker::read_figures(uint32_t cpu, loss_summary& figures) {
-  uint32_t attempts = 0;
-  while (!read_loss_figures(channel_->region(cpu, lane_main).producer->loss, figures)) {
-    if (++attempts == 1000) return false;
-  }
-  if (merge_.offset() != 0) {  // times of an epoch that is over cannot be told apart: they are no later than now
-    const uint64_t now = stream_time(merge_.source().now());
-    figures.last_time = stream_time(figures.last_time) < now ? stream_time(figures.last_time) : now;
-    figures.first_time = stream_time(figures.first_time) < now ? stream_time(figures.first_time) : now;
-  }
-  return true;
+  return read_loss_figures(channel_->region(cpu, lane_main).producer->loss, merge_.offset(),
+                           stream_time(merge_.source().now()), figures);
 }
 
 // The checked order of going to sleep: announce; let the margin pass; look; sleep only if that look allows it.
@@ -281,7 +276,7 @@ void worker::sleep() {
       ticks = due > now + least ? due - now : least;
       if (ticks > overdue_ticks_ + margin_ticks_) ticks = overdue_ticks_ + margin_ticks_ + 1;  // the clock stepped back
     }
-    wait(ticks);
+    (void)wait(ticks);
   }
   channel_->wake().announce(announcement::running);
 }
@@ -297,11 +292,13 @@ void worker::pause(uint32_t attempt) {
   }
 }
 
-// Until there is something to do; at most `ticks`, 0: for ever.
-void worker::wait(uint64_t ticks) {
+// Until there is something to do; at most `ticks`, 0: for ever. True: a record was closed.
+bool worker::wait(uint64_t ticks) {
   LARGE_INTEGER interval;
   interval.QuadPart = -static_cast<LONGLONG>(ticks * 10000000 / frequency_ + 1);
-  KeWaitForSingleObject(&attention_, Executive, KernelMode, FALSE, ticks == 0 ? nullptr : &interval);
+  PVOID what[] = {&attention_, &closed_};
+  return KeWaitForMultipleObjects(2, what, WaitAny, Executive, KernelMode, FALSE, ticks == 0 ? nullptr : &interval,
+                                  nullptr) == STATUS_WAIT_0 + 1;
 }
 
 // In stream time. While the clock has stepped back and the stream is not there yet, there is none: an epoch brings its own.

@@ -3,11 +3,12 @@
 // It is the only consumer of the rings. While the device's reader is the only client, batches are made in the buffers of its
 // requests; while no request waits, nothing is taken: what it does not read stays in the rings, and what does not fit there is
 // dropped and announced. With clients on the port, each has a queue (kernel_port/driver/distribution.h), the reader too.
-// A slow client costs itself.
+// A slow client costs itself. A client that has mapped the rings is the consumer instead (kernel_port/driver/ring_loan.cpp).
 //
 // Requests come at up to DISPATCH_LEVEL; the merge, statistics and completion run at PASSIVE_LEVEL in the thread.
 #pragma once
 
+#include "kernel_port/driver/admission.h"
 #include "kernel_port/driver/distribution.h"
 #include "kernel_port/driver/options.h"
 #include "kernel_port/driver/protocol.h"
@@ -47,6 +48,23 @@ class worker {
   distribution& clients() { return clients_; }
   NTSTATUS statistics_now(void* buffer, uint32_t size, uint32_t& written);
   uint64_t frequency() const { return frequency_; }
+
+  // Who gets the stream from here, or has the rings instead.
+  admission& consumers() { return consumers_; }
+  uint64_t margin_ticks() const { return margin_ticks_; }
+  uint64_t overdue_ticks() const { return overdue_ticks_; }
+
+  // The rings go to somebody who merges them elsewhere, and come back. Returns when the thread has let go of them, or taken over.
+  // `closed` is called by the thread when a record was closed that whoever announced asked for. Up to APC_LEVEL, one caller
+  // at a time, while the thread runs.
+  struct close_listener {
+    void* context;
+    void (*closed)(void* context);
+  };
+  void lend_rings(const close_listener& to);
+  void take_rings_back();
+  // Of a ring that is lent: where what was not consumed begins, and what LOSS records before that had announced.
+  void lent_position(uint32_t ring, uint64_t& position, uint64_t& announced) const;
 
   // How the stream's time stands to the counter, and to UTC. Up to DISPATCH_LEVEL.
   struct clock_relation {
@@ -95,7 +113,7 @@ class worker {
   void hand_over();
   void sleep();
   void pause(uint32_t attempt);
-  void wait(uint64_t ticks);
+  bool wait(uint64_t ticks);
   uint64_t stream_time(uint64_t counter) const { return counter + merge_.offset(); }
   anchor_payload read_clocks(uint64_t offset) const;
   void write_anchor();
@@ -106,7 +124,19 @@ class worker {
   NTSTATUS collect_statistics(void* buffer, uint32_t size, uint32_t& written);
   [[nodiscard]] bool snapshot(uint32_t cpu);
   void add_what_lies_in_the_rings();
+  bool nobody_holds_back_producers() const { return lent_ || channel_->options().mode == ring_mode::overwrite; }
   static VOID NTAPI snapshot_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
+  [[nodiscard]] bool run_on_cpu(uint32_t cpu, PKDEFERRED_ROUTINE routine);
+
+  // 16 KiB of records: at DISPATCH_LEVEL for some 10 us each.
+  static constexpr uint32_t steps_of_take_over = 16;
+  enum class loan : LONG { none, asked, lent, returned };
+  void change_loan(loan next);
+  bool serve_loan();
+  void rest_while_lent();
+  void take_over();
+  uint64_t announced_in_rings(uint32_t cpu);
+  static VOID NTAPI take_over_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
 
   bool serve_ring_copy();
   NTSTATUS copy_piece(const protocol::ring_copy_request& request, PFILE_OBJECT file, uint8_t* buffer, uint32_t size,
@@ -133,7 +163,8 @@ class worker {
   time_watch time_watch_;
 
   PVOID thread_ = nullptr;
-  KEVENT attention_{};  // something to do: a record was closed, a request came, stop
+  KEVENT attention_{};  // something to do: a request came, a client, stop
+  KEVENT closed_{};     // a record was closed while the announcement asked for it
   LONG stopping_ = 0;
   LONG flush_requested_ = 0;
   request_queue reads_;
@@ -177,12 +208,20 @@ class worker {
     worker* self;
     uint32_t cpu;
     bool settled;
+    kernel_rings::restart taken_over;
     uint64_t violations;
     kernel_rings::positions where;
     account_row rows[max_record_types];
     filter_row filtered[max_record_types];
   };
   nonpaged_array<cpu_snapshot> snapshot_;
+
+  admission consumers_;
+  LONG loan_ = 0;          // loan: set by the borrower to asked and returned, by the thread to lent and none
+  KEVENT loan_changed_{};
+  close_listener listener_{};
+  bool lent_ = false;      // the thread's own view
+  uint32_t lent_rings_ = 0;
 
   // Where the last piece of a ring's copy ended, and for whom: no client names a position (R5).
   struct copy_place {

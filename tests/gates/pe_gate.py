@@ -100,23 +100,37 @@ def check_unwind(image):
         last = end
 
 
+def what_is_guarded(image, first, last):
+    """Of a scope: the copy from memory of a process, or the call that maps into one; None if it is anything else."""
+    code = bytes(image.data[image.file_offset(first) : image.file_offset(last)])
+    if code == b"\xf3\xa4":
+        return "copy"
+    if len(code) == 7 and code[:2] == b"\xff\x15" and code[6:] == b"\x90":  # call *import; nop
+        slot = first + 6 + int.from_bytes(code[2:6], "little", signed=True)
+        name = image.file_offset(image.read("<I", image.file_offset(slot))) + 2
+        if bytes(image.data[name : name + 29]) == b"MmMapLockedPagesSpecifyCache\0":
+            return "mapping"
+    return None
+
+
 def check_guarded_copy(image):
-    """One function survives a fault: rep movsb, in a scope whose handler takes every exception and goes on in the function."""
-    found = 0
+    """Two functions survive an exception: rep movsb, and the call that maps into a process, each in a scope whose handler takes every
+    exception and goes on in the function."""
+    found = []
     for begin, end, information in image.functions():
         where = image.file_offset(information & ~1)
         flags, codes = image.data[where] >> 3, image.data[where + 2]
         if not flags & 1:
             continue  # no exception handler
-        found += 1
         scope = where + 4 + 2 * (codes + codes % 2) + 4  # behind the address of the handler
         scopes, first, last, filter_, target = (image.read("<I", scope + 4 * at) for at in range(5))
         require(scopes == 1, f"{begin:#x} handles exceptions in {scopes} scopes")
         require(begin <= first < last <= end and begin <= target < end, f"the scope of {begin:#x} lies outside of it")
-        require(image.data[image.file_offset(first) : image.file_offset(last)] == b"\xf3\xa4",
-                f"the scope of {begin:#x} is not the copy of bytes alone")
+        found.append(what_is_guarded(image, first, last))
+        require(found[-1] is not None, f"the scope of {begin:#x} is not the copy of bytes alone, nor the call that maps")
         require(filter_ == 1, f"the handler of {begin:#x} does not take every exception")
-    require(found == 1, f"{found} functions handle exceptions; one does: the copy from memory of a process")
+    require(sorted(found) == ["copy", "mapping"], f"{len(found)} functions handle exceptions: {found}; two do: the copy from memory of a "
+            "process, and the call that maps into one")
 
 
 def read_import_list(text):

@@ -167,6 +167,10 @@ class pe_gate_refuses(unittest.TestCase):
         struct.pack_into("<II", self.image.data, offset, data, data + 16)
         self.refuses("which is not code")
 
+    def guarded_functions(self):
+        return [begin for begin, _, information in self.image.functions()
+                if self.image.data[self.image.file_offset(information & ~1)] >> 3 & 1]
+
     def guarded_copy(self):
         """File offset of its scope table, behind the count."""
         offset = self.image.file_offset(self.image.directory("exception")[0])
@@ -180,13 +184,18 @@ class pe_gate_refuses(unittest.TestCase):
     def test_a_copy_without_its_handler(self):
         information, _ = self.guarded_copy()
         self.image.data[information] &= 7
-        self.refuses("0 functions handle exceptions")
+        self.refuses("1 functions handle exceptions")
 
     def test_a_copy_that_the_scope_does_not_cover(self):
         _, scope = self.guarded_copy()
         begin = struct.unpack_from("<I", self.image.data, scope)[0]
         struct.pack_into("<I", self.image.data, scope, begin + 1)
         self.refuses("is not the copy of bytes")
+
+    def test_a_mapping_that_the_scope_does_not_cover(self):
+        call = bytes(self.image.data).find(b"\xff\x15", self.image.file_offset(self.guarded_functions()[1]))
+        self.image.data[call + 2] ^= 8  # another import
+        self.refuses("nor the call that maps")
 
     def test_a_filter_that_lets_exceptions_pass(self):
         _, scope = self.guarded_copy()

@@ -126,7 +126,8 @@ typedef struct _KAPC_STATE {
   PEPROCESS Process;  // where the thread was before
   BOOLEAN KernelApcInProgress, KernelApcPending, UserApcPending;
 } KAPC_STATE, *PKAPC_STATE, *PRKAPC_STATE;
-VOID KeStackAttachProcess(PEPROCESS Process, PRKAPC_STATE ApcState);
+typedef PEPROCESS PKPROCESS;
+VOID KeStackAttachProcess(PKPROCESS Process, PRKAPC_STATE ApcState);
 VOID KeUnstackDetachProcess(PRKAPC_STATE ApcState);
 
 EXTERN_C_END
