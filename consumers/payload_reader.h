@@ -104,7 +104,7 @@ class payload_reader {
 
   void damage(std::string_view name, std::string what) {
     if (damage_) return;
-    damage_ = damaged_event{name, std::move(what), payload_};
+    damage_ = damaged_event{name, std::move(what), payload_, {}};
   }
   const std::optional<damaged_event>& damaged() const { return damage_; }
 

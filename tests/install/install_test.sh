@@ -31,6 +31,10 @@ if grep -rlF -e "$source" -e "$build" "$prefix" --include='*.cmake' --include='*
 fi
 [ ! -e "$prefix/include/sluice/kernel_port/sim" ] || fail "headers of the simulated kernel are installed"
 
+# Every header that is there finds all that it includes.
+(cd "$prefix/include/sluice" && find . -name '*.h' | sort | sed 's|^./\(.*\)$|#include "\1"|') >"$directory/all.cpp"
+quietly c++ -std=c++20 -Wall -Wextra -Werror -fsyntax-only -I"$prefix/include/sluice" "$directory/all.cpp"
+
 quietly cmake -S "$outside" -B "$outside/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_BUILD_TYPE=Release
 quietly cmake --build "$outside/build"
 knows_nobody "$outside/build/outside_cpp"
