@@ -21,7 +21,7 @@ install(EXPORT sluice NAMESPACE sluice:: FILE sluice-targets.cmake DESTINATION $
 
 file(GLOB headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
      ${PROJECT_SOURCE_DIR}/consumers/*.h ${PROJECT_SOURCE_DIR}/consumers/client/*.h ${PROJECT_SOURCE_DIR}/pipeline/*.h)
-list(APPEND headers consumers/nt/status.h consumers/nt/system.h kernel_port/driver/protocol.h producers/events.h
+list(APPEND headers consumers/nt/status.h consumers/nt/system.h kernel_port/driver/protocol.h producers/epoch_news.h producers/events.h
      producers/filter_message.h)
 if(TARGET sluice_socket_system)
   list(APPEND headers consumers/nt/socket_system.h)

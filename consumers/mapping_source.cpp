@@ -54,8 +54,10 @@ void mapping_source::map() {
   std::vector<uint8_t> answer(most);
   uint64_t bytes = 0;
   const nt_status status = device_->control(protocol::code_map, in, answer, bytes, {});
-  if (status == nt::not_supported) throw source_error("the driver cannot map its rings: the kernel, or the rings' mode, does not allow it");
-  if (status == nt::sharing_violation) throw source_error("the driver's rings cannot be mapped beside another client");
+  if (status == nt::not_supported) {
+    throw nt_error("the driver cannot map its rings: the kernel, or the rings' mode, does not allow it", status);
+  }
+  if (status == nt::sharing_violation) throw nt_error("the driver's rings cannot be mapped beside another client", status);
   if (!succeeded(status)) fail("mapping the driver's rings", status);
   protocol::map_answer header{};
   if (bytes < sizeof header) throw source_error(fmt::format("a mapping in {} bytes", bytes));

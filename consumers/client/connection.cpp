@@ -21,7 +21,7 @@ std::chrono::nanoseconds length_of(client_timeout timeout) {
 // Trying again does not help: it is this client that is not wanted.
 bool is_final(nt_status status) {
   return status == nt::revision_mismatch || status == nt::access_denied || status == nt::invalid_parameter ||
-         status == nt::buffer_too_small;
+         status == nt::buffer_too_small || status == nt::not_supported;
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "consumers/device_source.h"
+#include "consumers/mapping_source.h"
 #include "consumers/nt/socket_system.h"
 #include "consumers/port_source.h"
 
@@ -18,7 +19,7 @@ std::shared_ptr<event_source> make(const std::shared_ptr<nt_system>& system, con
     throw source_error(fmt::format("leaving the own process out is the port's work; this client asks for {}", name_of(by)));
   }
   if (by == transport::ioctl) return std::make_shared<device_source>(system);
-  throw source_error("this client knows no mapping");
+  return std::make_shared<mapping_source>(system);
 }
 
 // There is no port, or none that has room for anything but itself: a kernel without a filter manager, a driver that is no filter.

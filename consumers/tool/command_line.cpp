@@ -417,6 +417,7 @@ command_line parse_command_line(int count, char** arguments) {
     result.exit_code = exit_wrong_use;
     return result;
   }
+  result.simulate.watch.shares_memory = result.simulate.watch.memory_path.empty();
   result.run = app.got_subcommand("watch")      ? command_line::command::watch
                : app.got_subcommand("record")   ? command_line::command::record
                : app.got_subcommand("filter")   ? filter_command(*app.get_subcommand("filter"))

@@ -36,6 +36,7 @@ struct watch_options {
   image_choices image;
   std::string memory_path;         // of the simulated machine's memory; empty: nobody keeps it
   std::string snapshot_path;       // of the rings, when asked for; empty: none
+  bool shares_memory = false;      // of the simulated machine, with clients that map the rings
   bool prints = true;              // events, to stdout
   std::string connect;             // the name of a kernel that runs elsewhere; empty: the source
   transport by = transport::automatic;

@@ -44,6 +44,7 @@ std::unique_ptr<sim::memory_file> make_memory(const std::string& path) {
 sim::machine_options machine_options_of(const watch_options& options, sim::memory_file* memory_file) {
   sim::machine_options machine;
   machine.memory = memory_file;
+  machine.shared_memory = options.shares_memory;
   machine.processors = options.cpus != 0 ? options.cpus : host_processors();
   machine.service_parameters = {{u"sluice", u"RingBytes", options.ring_bytes},
                                 {u"sluice", u"Mode", static_cast<uint32_t>(options.mode)},

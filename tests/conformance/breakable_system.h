@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "consumers/nt/system.h"
+#include "kernel_port/driver/protocol.h"
 
 namespace sluice::test {
 
@@ -53,7 +54,13 @@ class breakable_system : public nt_system {
     }
     nt_status control(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes,
                       nt_timeout timeout) override {
-      return lost_ ? nt::device_removed : behind_->control(code, in, out, bytes, timeout);
+      if (lost_) return nt::device_removed;
+      // A mapped client reads by itself: it finds out when it goes to sleep.
+      if (code == protocol::code_wait && of_.losing_.exchange(false)) {
+        lost_ = true;
+        return nt::device_removed;
+      }
+      return behind_->control(code, in, out, bytes, timeout);
     }
     void cancel() override { behind_->cancel(); }
 

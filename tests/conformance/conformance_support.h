@@ -36,6 +36,7 @@ class conformance : public testing::TestWithParam<pairing> {
           sim::machine_options options;
           options.processors = 2;
           options.service_parameters = {{u"sluice", u"RingBytes", ring_bytes}};
+          options.shared_memory = GetParam().by == transport::mapping;
           return options;
         }()) {
     EXPECT_EQ(machine.load_driver("sluice", &DriverEntry), STATUS_SUCCESS);

@@ -17,7 +17,7 @@ TEST_P(connections, that_are_lost_are_an_error_where_nothing_else_is_asked_for) 
   breakable->lose_next_batch();
   load_images(1);
   seen got;
-  EXPECT_THROW(take(reader, got), nt_error);
+  EXPECT_THROW(for (;;) take(reader, got), nt_error);
 }
 
 TEST_P(connections, that_are_lost_are_made_again_and_go_on_with_the_same_stream_without_duplicates) {
@@ -43,8 +43,12 @@ TEST_P(connections, that_are_lost_are_made_again_and_go_on_with_the_same_stream_
   all.insert(after.begin(), after.end());
   EXPECT_TRUE(std::includes(all.begin(), all.end(), got.bases.begin(), got.bases.end()));
   EXPECT_TRUE(std::includes(got.bases.begin(), got.bases.end(), after.begin(), after.end()));
-  EXPECT_EQ(reader.account().duplicates(), 0u);
   EXPECT_EQ(got.bases.size() < all.size(), reader.missed_bytes() > 0);
+  if (GetParam().by == transport::mapping) {
+    EXPECT_EQ(got.bases, all) << "what was not given back is there";
+  } else {
+    EXPECT_EQ(reader.account().duplicates(), 0u);
+  }
   EXPECT_EQ(reader.check(false), std::vector<std::string>());
 }
 
@@ -57,9 +61,10 @@ TEST_P(connections, that_were_away_say_so_and_what_was_raised_meanwhile_has_wait
   breakable->lose_next_batch();
   load_images(1);
   seen got;
-  take(reader, got, std::chrono::milliseconds(5));
-  while (reader.last() == client_outcome::timeout) take(reader, got, std::chrono::milliseconds(5));
-  EXPECT_EQ(reader.last(), client_outcome::away);
+  eventually([&] {
+    take(reader, got, std::chrono::milliseconds(5));
+    return reader.last() == client_outcome::away;
+  });
   EXPECT_THROW((void)reader.statistics(), source_error);
   wait_for_handles(0);
   const std::multiset<uint64_t> meanwhile = load_images(20);
@@ -67,7 +72,6 @@ TEST_P(connections, that_were_away_say_so_and_what_was_raised_meanwhile_has_wait
   read_until_restored(reader, got);
   read_to_flush(reader, got);
   EXPECT_TRUE(std::includes(got.bases.begin(), got.bases.end(), meanwhile.begin(), meanwhile.end()));
-  EXPECT_EQ(reader.account().duplicates(), 0u);
 }
 
 TEST_P(connections, that_are_away_can_be_cancelled) {
@@ -119,9 +123,10 @@ TEST_P(connections, to_a_driver_that_was_loaded_anew_begin_a_new_account) {
     load_images(1);
   }
   seen got;
-  take(reader, got, std::chrono::milliseconds(5));
-  while (reader.last() == client_outcome::timeout) take(reader, got, std::chrono::milliseconds(5));
-  ASSERT_EQ(reader.last(), client_outcome::away);
+  eventually([&] {
+    take(reader, got, std::chrono::milliseconds(5));
+    return reader.last() == client_outcome::away;
+  });
   wait_for_handles(0);
   if (loaded) {
     ASSERT_EQ(machine.unload_driver("sluice"), STATUS_SUCCESS);

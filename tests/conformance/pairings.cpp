@@ -5,7 +5,7 @@ namespace sluice::test {
 std::vector<pairing> all_pairings() {
   std::vector<pairing> all;
   for (const reach_kind through : {reach_kind::in_process, reach_kind::by_socket}) {
-    for (const transport by : {transport::port, transport::ioctl}) all.push_back({by, through});
+    for (const transport by : {transport::port, transport::ioctl, transport::mapping}) all.push_back({by, through});
   }
   return all;
 }

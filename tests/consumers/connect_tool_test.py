@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sluice, process_starts, process_tree = sys.argv[1:4]
 
@@ -15,7 +16,12 @@ def fail(what):
 
 
 def run(*arguments, expect=0, says=""):
-    done = subprocess.run([sluice, *arguments], capture_output=True, text=True, timeout=300)
+    limit = time.monotonic() + 120
+    while True:
+        done = subprocess.run([sluice, *arguments], capture_output=True, text=True, timeout=300)
+        # The client before has gone, and its handle may still be about to be closed: a mapped client is alone.
+        if not ("0xc0000043" in done.stderr or "beside another client" in done.stderr) or time.monotonic() > limit:
+            break
     if done.returncode != expect or says not in done.stderr + done.stdout:
         fail(f"{' '.join(arguments)} ended with {done.returncode}, not {expect} and '{says}':\n{done.stdout[-2000:]}{done.stderr}")
     return done
@@ -47,7 +53,7 @@ def main():
         run("watch", "--connect", "nobody", "--cpus", "2", expect=1, says="excludes")
         demo = Simulation("demo")
 
-        for by in ("port", "ioctl"):
+        for by in ("port", "ioctl", "mapping"):
             done = run("watch", "--connect", "demo", "--transport", by, "--duration", "1s", "--format", "jsonl", says=f"by {by}")
             events = [json.loads(line) for line in done.stdout.splitlines()]
             if not events:
