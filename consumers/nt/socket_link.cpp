@@ -16,6 +16,7 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds hello_patience{10};
+constexpr std::chrono::seconds close_patience{10};  // a host that is stopped is not waited for any longer
 constexpr size_t most_of_a_mapping = std::max(sizeof(wire::map_request), sizeof(wire::unmap_request));
 
 template <class message>
@@ -326,7 +327,14 @@ void socket_link::unmap(const wire::unmap_request& request) {
   mappings_.erase(found);
 }
 
+// The handle is closed when this returns, as CloseHandle does it: the host ends the connection then.
 socket_link::~socket_link() {
+  ::shutdown(socket_.get(), SHUT_WR);
+  for (const auto until = steady_clock::now() + close_patience;;) {
+    const ssize_t n = ::recv(socket_.get(), input_.data(), input_.size(), MSG_DONTWAIT);
+    if (n > 0 || (n < 0 && errno == EINTR)) continue;
+    if (n == 0 || errno != EAGAIN || !wait_readable(socket_.get(), until)) break;
+  }
   for (const mapping& each : mappings_) ::munmap(reinterpret_cast<void*>(each.address), each.bytes);
 }
 

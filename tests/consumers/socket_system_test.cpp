@@ -59,6 +59,18 @@ struct socket_system_test : test::hosted_machine {
   }
 };
 
+// As CloseHandle: whoever comes next does not find the one before.
+TEST_F(socket_system_test, a_handle_is_closed_there_when_it_was_closed_here) {
+  const auto system = connect_system(path);
+  std::vector<uint8_t> buffer(protocol::min_read_bytes);
+  for (int i = 0; i < 100; ++i) {
+    const std::unique_ptr<nt_device> reader = open_device(*system);  // one at a time may read
+    uint64_t bytes = 0;
+    const nt_status status = reader->read(buffer, bytes, milliseconds(0));
+    ASSERT_TRUE(status == nt::success || status == nt::timeout) << std::hex << status << " at " << i;
+  }
+}
+
 TEST_F(socket_system_test, a_device_gives_every_event_and_the_accounts_agree) {
   device_source source(connect(), u"Sluice");
   event_stream stream(source);

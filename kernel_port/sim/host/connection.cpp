@@ -361,7 +361,8 @@ bool connection::idle() {
   return pending_.empty() && answering_ == 0;
 }
 
-// As the end of a process closes its handles: what pends is cancelled, and its answers go nowhere. The process learns first.
+// As the end of a process closes its handles: what pends is cancelled, and its answers go nowhere. A process that closes its handle
+// sees the end of the connection when the handle is closed, as CloseHandle returns then; one that the host leaves learns at once.
 void connection::close_handle() {
   {
     const internal_lock lock(mutex_);
@@ -375,7 +376,7 @@ void connection::close_handle() {
     if (::poll(&ready, 1, static_cast<int>(last_answers.count())) > 0) output_.flush();
     if (ready.revents & (POLLERR | POLLHUP)) break;
   }
-  ::shutdown(socket_.get(), SHUT_RDWR);
+  if (stopping_.load()) ::shutdown(socket_.get(), SHUT_RDWR);
   file_.close();
   port_.close();
   while (!idle()) {
@@ -385,6 +386,7 @@ void connection::close_handle() {
       (void)!::read(wake_.get(), &count, sizeof count);
     }
   }
+  ::shutdown(socket_.get(), SHUT_RDWR);
 }
 
 }  // namespace sluice::sim
