@@ -235,7 +235,7 @@ void add_watch(CLI::App& app, watch_options& watch, watch_texts& texts) {
   add_source_options(command, watch, texts);
   command
       .add_option(
-          "--duration", texts.duration,
+          "--for,--duration", texts.duration,
           "How long: 10s, 500ms, 2m; 0 or forever: until SIGINT. Not given: 10s; a recording to its end")
       ->check(validator(parse_duration))
       ->type_name("TIME");
@@ -288,7 +288,7 @@ void add_record(CLI::App& app, record_options& record, watch_texts& texts) {
   command.add_option("FILE", record.path, "The recording; it must not exist yet")->required();
   command.add_flag("--replace", record.replace, "Overwrite FILE if it exists");
   add_source_options(command, record.watch, texts);
-  command.add_option("--duration", texts.duration, "How long: 10s, 500ms, 2m. Not given: until SIGINT")
+  command.add_option("--for,--duration", texts.duration, "How long: 10s, 500ms, 2m. Not given: until SIGINT")
       ->check(validator(parse_duration))
       ->type_name("TIME");
 }
