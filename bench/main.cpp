@@ -14,6 +14,7 @@
 
 #include "bench/suite.h"
 #include "bench/support.h"
+#include "bench/transport/load_process.h"
 #include "bench/two_cpus.h"
 
 namespace sluice::bench {
@@ -30,12 +31,16 @@ void show_progress(const std::string& name) {
   if (terminal) std::fprintf(stderr, "\r\033[K[%lu of up to %lu] %s", done, declared * repetitions, name.c_str());
 }
 
-// Processor time in seconds: what this process used, and what everybody on this machine did.
+// Processor time in seconds: what this process and its children used, and what everybody on this machine did.
 double used_here() {
   rusage used{};
-  getrusage(RUSAGE_SELF, &used);
-  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
-         1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+  double seconds = 0;
+  for (const auto whose : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    getrusage(whose, &used);
+    seconds += static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+               1e-6 * static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec);
+  }
+  return seconds + load_processor_seconds();
 }
 double used_by_all() {
   std::ifstream file("/proc/stat");
@@ -170,6 +175,7 @@ int run(int count, char** given) {
   add_parallel(with);
   add_merge(with);
   add_tail(with);
+  add_transport(with);
 
   watching<silent_reporter> silent;
   watching<benchmark::ConsoleReporter> console;

@@ -31,6 +31,7 @@ void add_limits(const settings& with);
 void add_parallel(const settings& with);
 void add_merge(const settings& with);
 void add_tail(const settings& with);
+void add_transport(const settings& with);
 
 // `body` runs `iterations` times under the benchmark's clock.
 void add(const std::string& name, uint64_t iterations, std::function<void(benchmark::State&)> body);

@@ -13,6 +13,7 @@ import handover
 import results as run_results
 import sections
 import targets
+import transport
 from markdown import table
 
 HEAD = """# Benchmarks
@@ -63,7 +64,8 @@ def make_page(results, path):
              sections.write_section(results, directory), sections.callback_section(results, directory)]
     if results.on_two_processors():
         parts += [handover.handover_section(results, directory), sections.parallel_section(results)]
-    parts += [sections.merge_section(results, directory), sections.tail_section(results, directory), METHOD]
+    parts += [sections.merge_section(results, directory), sections.tail_section(results, directory),
+              transport.section(results), METHOD]
     with open(path, "w") as file:
         file.write("\n".join(parts))
 

@@ -1,18 +1,11 @@
 """The targets, what was measured, and for those not reached the measurement that shows why."""
 import plots
+import transport
 from handover import best_of_ours, described, entry, range_at_same_latency
 from markdown import number, shown, table, times
 from results import difference, ratio
 from sections import limit
-
-
-class Target:
-    def __init__(self, what, aim, measured, reached, why=""):
-        self.what = what
-        self.aim = aim
-        self.measured = measured
-        self.reached = reached
-        self.why = why  # said if it is not reached
+from target import Target
 
 
 def write_targets(results):
@@ -104,6 +97,7 @@ def all_targets(results):
         yield from parallel_target(results)
     yield from merge_targets(results)
     yield from tail_target(results)
+    yield from transport.targets(results)
 
 
 def targets_section(results):
