@@ -2,31 +2,18 @@
 #pragma once
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
-#include <unistd.h>
 
 #include <memory>
 #include <string>
 
 #include "consumers/nt/socket_system.h"
 #include "kernel_port/sim/host/machine_host.h"
+#include "tests/consumers/temporary_directory.h"
 #include "tests/eventually.h"
 
 extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 
 namespace sluice::test {
-
-class temporary_directory {
- public:
-  temporary_directory() { EXPECT_NE(::mkdtemp(name_), nullptr); }
-  ~temporary_directory() { ::rmdir(name_); }
-  temporary_directory(const temporary_directory&) = delete;
-  temporary_directory& operator=(const temporary_directory&) = delete;
-  std::string path() const { return name_; }
-
- private:
-  char name_[32] = "/tmp/sluice_test_XXXXXX";
-};
 
 struct hosted_machine : testing::Test {
   explicit hosted_machine(const sim::machine_options& of_machine = {}, sim::host_options of_host = {})
