@@ -133,7 +133,7 @@ NTSTATUS device_table::open(std::u16string_view dos, PDEVICE_OBJECT* device, std
   PDEVICE_OBJECT found = name->second;
   device_state& state = state_of(found);
   // Until DriverEntry has returned, and once unloading has begun, there is no such device for anyone.
-  if (state.deleted || state.driver->unloading || (found->Flags & DO_DEVICE_INITIALIZING))
+  if (state.deleted || state.driver->initializing || state.driver->unloading || (found->Flags & DO_DEVICE_INITIALIZING))
     return STATUS_NO_SUCH_DEVICE;
   if (state.exclusive && found->ReferenceCount != 0) return STATUS_ACCESS_DENIED;
   found->ReferenceCount += 1;
@@ -167,6 +167,19 @@ bool device_table::has_open_handles(const driver_record& driver) {
     if (device->ReferenceCount != 0) return true;
   }
   return false;
+}
+
+void device_table::loaded(driver_record& driver) {
+  internal_lock lock(mutex_);
+  driver.initializing = false;
+  for (PDEVICE_OBJECT device = driver.object->DeviceObject; device; device = device->NextDevice) {
+    device->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
+  }
+}
+
+void device_table::refuse_unload(driver_record& driver) {
+  internal_lock lock(mutex_);
+  driver.unloading = false;
 }
 
 bool device_table::begin_unload(driver_record& driver) {

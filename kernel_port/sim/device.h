@@ -54,8 +54,11 @@ class device_table {
   driver_record* driver_of(PDRIVER_OBJECT object);  // null if it is none of this machine
   void remove_driver(driver_record* driver);
   std::vector<std::string> driver_names();
-  // Takes new opens away; false if a handle is open.
+  // DriverEntry has returned: its devices can be opened.
+  void loaded(driver_record& driver);
+  // Takes new opens away; false if a handle is open. They come back if it goes no further.
   bool begin_unload(driver_record& driver);
+  void refuse_unload(driver_record& driver);
   void links_left(const driver_record& driver);  // says so on stderr
 
  private:

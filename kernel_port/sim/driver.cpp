@@ -128,10 +128,7 @@ NTSTATUS machine::load_driver(std::string_view name, PDRIVER_INITIALIZE entry) {
     state.devices.remove_driver(driver);
     return status;
   }
-  driver->initializing = false;
-  for (PDEVICE_OBJECT device = driver->object->DeviceObject; device; device = device->NextDevice) {
-    device->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
-  }
+  state.devices.loaded(*driver);
   return status;
 }
 
@@ -150,7 +147,7 @@ NTSTATUS machine::unload_driver(std::string_view name) {
     driver_call checked(driver, reinterpret_cast<const void*>(unload_filter), "A filter's unload callback");
     const NTSTATUS status = unload_filter(0);
     if (!NT_SUCCESS(status)) {
-      driver->unloading = false;
+      state.devices.refuse_unload(*driver);
       return status;
     }
   }
