@@ -13,6 +13,11 @@ NTSTATUS answer(const message& what, void* buffer, uint32_t out, uint32_t& writt
   return STATUS_SUCCESS;
 }
 
+// Read as one, beside others that exchange it.
+PVOID load(PFILE_OBJECT volatile& handle) {
+  return InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&handle), nullptr, nullptr);
+}
+
 }  // namespace
 
 NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
@@ -59,7 +64,7 @@ NTSTATUS NTAPI sensor::on_cleanup(PDEVICE_OBJECT device, PIRP irp) {
   PFILE_OBJECT const file = IoGetCurrentIrpStackLocation(irp)->FileObject;
   self.worker_.cancel(file);
   self.mapping_.detach(file);
-  if (self.reader_ == file) {  // only its own clean-up makes it another's
+  if (load(self.reader_) == file) {  // only its own clean-up makes it another's
     self.worker_.detach_reader();
     InterlockedExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_), nullptr);
     self.worker_.consumers().leave();
@@ -76,7 +81,7 @@ NTSTATUS NTAPI sensor::on_read(PDEVICE_OBJECT device, PIRP irp) {
   sensor& self = of(device);
   const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
   if (stack->Parameters.Read.Length < protocol::min_read_bytes) return complete(irp, STATUS_BUFFER_TOO_SMALL);
-  if (self.reader_ != stack->FileObject) {
+  if (load(self.reader_) != stack->FileObject) {
     if (!self.worker_.consumers().join()) return complete(irp, STATUS_SHARING_VIOLATION);  // the rings are mapped
     PVOID const reader = InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_),
                                                            stack->FileObject, nullptr);
