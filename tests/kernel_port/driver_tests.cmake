@@ -11,6 +11,7 @@ add_executable(driver_test
   driver_filter_test.cpp
   driver_load_test.cpp
   driver_mapping_test.cpp
+  driver_mapping_wake_test.cpp
   driver_port_account_test.cpp
   driver_port_epoch_test.cpp
   driver_port_fault_test.cpp
