@@ -5,7 +5,8 @@ set -eu
 build=$1
 source=$2
 directory=$(mktemp -d)
-trap 'rm -rf "$directory"' EXIT
+simulated=
+trap '[ -z "$simulated" ] || kill $simulated 2>/dev/null || :; rm -rf "$directory"' EXIT
 prefix=$directory/prefix
 outside=$directory/outside
 
@@ -39,6 +40,19 @@ quietly cmake -S "$outside" -B "$outside/build" -DCMAKE_PREFIX_PATH="$prefix" -D
 quietly cmake --build "$outside/build"
 knows_nobody "$outside/build/outside_cpp"
 knows_nobody "$outside/build/outside_c"
+
+# And with a kernel of that name: the tool is installed, too.
+quietly cmake --install "$build" --prefix "$prefix" --component tool
+export SLUICE_RUNTIME_DIR="$directory/runtime"
+mkfifo "$directory/serving"
+"$prefix/bin/sluice" simulate outside --source synthetic --rate 2000 --cpus 2 >"$directory/serving" 2>"$directory/simulated" &
+simulated=$!
+read -r line <"$directory/serving" || fail "nobody serves: $(cat "$directory/simulated")"
+case $line in serving*) ;; *) fail "simulate says '$line'" ;; esac
+quietly "$outside/build/outside_cpp" outside 100
+quietly "$outside/build/outside_c" outside 100
+kill -TERM $simulated  # a shell has its background ignore SIGINT
+wait $simulated || fail "simulate ended badly: $(cat "$directory/simulated")"
 
 PKG_CONFIG_PATH=$(dirname "$(find "$prefix" -name sluice.pc)")
 export PKG_CONFIG_PATH
