@@ -38,7 +38,9 @@ std::vector<uint8_t> good_context(const char* name) {
 }
 
 struct socket_hostile_test : test::hosted_machine {
-  using hosted_machine::hosted_machine;
+  // Nobody is let go for having been silent: who is, was cut off for what he said.
+  explicit socket_hostile_test(const sim::host_options& of_host = {.limits = {.hello = std::chrono::minutes(10)}})
+      : hosted_machine({}, of_host) {}
 
   void connect_port(raw_socket& socket) {
     socket.hello();
@@ -56,7 +58,7 @@ TEST_F(socket_hostile_test, whoever_does_not_begin_with_a_hello_is_cut_off) {
   const auto cut_off = [&](const std::vector<uint8_t>& said) {
     raw_socket socket(path);
     EXPECT_TRUE(socket.send(said));
-    EXPECT_TRUE(socket.is_closed());
+    EXPECT_FALSE(socket.receive().has_value());
   };
   const auto frame = [](uint32_t length, uint16_t kind, uint16_t flags, const std::vector<uint8_t>& body) {
     return joined(bytes(wire::frame_header{length, kind, flags, 0}), body);
@@ -260,14 +262,14 @@ TEST_F(socket_hostile_test, a_flood_of_requests_whose_answers_nobody_reads_is_no
     const size_t n = socket.send_what_fits(flood);
     taken += n;
     idle = n == 0 ? idle + 1 : 0;
-    return idle == 500 || taken >= most;
+    return idle == 4000 || taken >= most;
   });
   EXPECT_LT(taken, most);
   expect_served();
 }
 
 struct impatient_host : socket_hostile_test {
-  impatient_host() : socket_hostile_test({}, {.limits = {.hello = std::chrono::milliseconds(50)}}) {}
+  impatient_host() : socket_hostile_test({.limits = {.hello = std::chrono::milliseconds(50)}}) {}
 };
 
 TEST_F(impatient_host, whoever_connects_and_opens_nothing_is_let_go) {
@@ -281,7 +283,7 @@ TEST_F(impatient_host, whoever_connects_and_opens_nothing_is_let_go) {
 }
 
 struct small_host : socket_hostile_test {
-  small_host() : socket_hostile_test({}, {.connections = 2}) {}
+  small_host() : socket_hostile_test({.connections = 2}) {}
 };
 
 TEST_F(small_host, one_connection_more_than_it_serves_is_told_so) {
