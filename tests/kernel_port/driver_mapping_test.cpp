@@ -273,16 +273,23 @@ TEST(driver_mapping, clients_come_and_go_under_load_and_nothing_is_missing) {
 }
 
 TEST(driver_mapping, statistics_are_exact_while_a_client_consumes) {
-  mapping_machine on;
+  mapping_machine on({.service_parameters = {{u"Sluice", u"RingBytes", 64 * 1024}}});
   mapped_client client(on.machine);
   collected got;
-  sample_writer first(on, 0), second(on, 1);
-  for (int round = 0; round < 40; ++round) {
-    ASSERT_EQ(client.read(got), read_status::batch);
-    for (const protocol::statistics_row& row : client.source->statistics().rows) {
-      ASSERT_TRUE(row.balances()) << "cpu " << row.cpu << " type " << row.type;
+  std::atomic<bool> stop{false};
+  std::thread consumer([&] {
+    while (!stop) (void)client.read(got, 1ms);
+  });
+  {
+    sample_writer first(on, 0), second(on, 1);
+    for (int round = 0; round < 300 && !testing::Test::HasFailure(); ++round) {
+      for (const protocol::statistics_row& row : client.source->statistics().rows) {
+        EXPECT_TRUE(row.balances()) << "cpu " << row.cpu << " type " << row.type;
+      }
     }
   }
+  stop = true;
+  consumer.join();
 }
 
 TEST(driver_mapping, a_gap_that_nothing_follows_is_told_by_a_flush_once_it_was_not_announced) {
