@@ -302,8 +302,9 @@ void mapping::serve_waits() {
     PIRP irp = nullptr;
     {
       const spin_lock_scope lock(wait_lock_);
-      if (!closed_) return;
-      irp = waits_.remove();
+      // Of the client's own handle: what another one asks for takes nothing from it.
+      if (!closed_ || waker_of_ == nullptr) return;
+      irp = waits_.remove(waker_of_);
       if (irp == nullptr) return;
       closed_ = false;
     }

@@ -50,6 +50,29 @@ TEST(driver_mapping_wake, a_wake_ends_the_wait) {
   EXPECT_TRUE(client.sleeps());
 }
 
+// Anybody who can open the device may ask to wait: refused, and nothing of the client's wake-up goes to him.
+TEST(driver_mapping_wake, w1_another_handle_takes_no_wake_up_away) {
+  mapping_machine on;
+  handle client(on);
+  std::atomic<bool> stop{false};
+  std::thread stranger([&] {
+    sim::file other;
+    EXPECT_EQ(other.open(on.machine, u"Sluice", 6000), STATUS_SUCCESS);
+    for (uint64_t bytes = 0; !stop;) {
+      EXPECT_EQ(other.control(protocol::code_wait, {}, {}, bytes, 60s), STATUS_INVALID_DEVICE_STATE);
+    }
+  });
+  NTSTATUS status = STATUS_SUCCESS;
+  for (uint64_t i = 0; i < 5000 && status == STATUS_SUCCESS; ++i) {
+    status = client.control(protocol::code_announce);
+    if (status == STATUS_SUCCESS && on.write(i) == reserve_status::invalid_type) status = STATUS_UNSUCCESSFUL;
+    if (status == STATUS_SUCCESS) status = client.control(protocol::code_wait, 20s);
+  }
+  EXPECT_EQ(status, STATUS_SUCCESS);
+  stop = true;
+  stranger.join();
+}
+
 // Time stands still, so the second announcement comes too soon, however slow this machine is.
 TEST(driver_mapping_wake, announcements_without_end_make_no_producer_signal) {
   mapping_machine on;
