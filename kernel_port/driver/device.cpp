@@ -44,7 +44,7 @@ NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
   driver->MajorFunction[IRP_MJ_READ] = &on_read;
   driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = &on_control;
   driver->MajorFunction[IRP_MJ_SET_INFORMATION] = &on_set_information;
-  device_->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
+  // DO_DEVICE_INITIALIZING stays until the I/O manager clears it: nobody opens a device whose driver may still fail to load.
   return STATUS_SUCCESS;
 }
 
@@ -60,19 +60,25 @@ void sensor::delete_device() {
 NTSTATUS NTAPI sensor::on_open(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
 
 NTSTATUS NTAPI sensor::on_cleanup(PDEVICE_OBJECT device, PIRP irp) {
-  sensor& self = of(device);
-  PFILE_OBJECT const file = IoGetCurrentIrpStackLocation(irp)->FileObject;
-  self.worker_.cancel(file);
-  self.mapping_.detach(file);
-  if (load(self.reader_) == file) {  // only its own clean-up makes it another's
-    self.worker_.detach_reader();
-    InterlockedExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_), nullptr);
-    self.worker_.consumers().leave();
-  }
+  of(device).detach(IoGetCurrentIrpStackLocation(irp)->FileObject);
   return complete(irp, STATUS_SUCCESS);
 }
 
-NTSTATUS NTAPI sensor::on_close(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
+// The last handle is closed at IRP_MJ_CLEANUP, but a request of another thread that was on its way may come after that: what it has
+// begun ends here.
+NTSTATUS NTAPI sensor::on_close(PDEVICE_OBJECT device, PIRP irp) {
+  of(device).detach(IoGetCurrentIrpStackLocation(irp)->FileObject);
+  return complete(irp, STATUS_SUCCESS);
+}
+
+void sensor::detach(PFILE_OBJECT file) {
+  worker_.cancel(file);
+  mapping_.detach(file);
+  if (load(reader_) != file) return;  // only its own end makes it another's
+  worker_.detach_reader();
+  InterlockedExchangePointer(reinterpret_cast<PVOID volatile*>(&reader_), nullptr);
+  worker_.consumers().leave();
+}
 
 // Nothing of a handle can be set; but a program that reads the device as it would a file may truncate, seek or rename on its way.
 NTSTATUS NTAPI sensor::on_set_information(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }

@@ -117,9 +117,9 @@ void sensor::stop() {
   registry_.stop();
   images_.stop();
   threads_.stop();
-  processes_.stop();
   delete_device();
-  mapping_.stop();
+  mapping_.stop();  // while the ends of processes are still told
+  processes_.stop();
   worker_.stop();
 }
 

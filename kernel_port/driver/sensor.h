@@ -56,6 +56,7 @@ class sensor {
   NTSTATUS control_client_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written,
                                  client_stream* from);
   void attach();
+  void detach(PFILE_OBJECT file);
   protocol::capabilities capabilities();
   uint64_t available_types();
   NTSTATUS set_types(const protocol::set_types& request);
