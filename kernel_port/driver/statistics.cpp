@@ -71,6 +71,8 @@ bool worker::run_on_cpu(uint32_t cpu, PKDEFERRED_ROUTINE routine) {
   PROCESSOR_NUMBER number{};
   if (!NT_SUCCESS(KeGetProcessorNumberFromIndex(cpu, &number))) return false;
   KeInitializeDpc(&from.dpc, routine, &from);
+  KeSetImportanceDpc(&from.dpc, HighImportance);  // or another processor may leave it lying until its next tick
+  dpcs_ran_ = true;
   if (!NT_SUCCESS(KeSetTargetProcessorDpcEx(&from.dpc, &number))) return false;
   KeInitializeEvent(&from.done, SynchronizationEvent, FALSE);
   do {

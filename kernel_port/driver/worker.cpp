@@ -67,6 +67,7 @@ void worker::stop() {
     ObDereferenceObject(thread_);
     thread_ = nullptr;
   }
+  if (dpcs_ran_) KeFlushQueuedDpcs();  // the last one may not have returned when it was waited for
   if (requests_started_) cancel(nullptr);
 }
 

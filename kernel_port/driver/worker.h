@@ -215,6 +215,7 @@ class worker {
     filter_row filtered[max_record_types];
   };
   nonpaged_array<cpu_snapshot> snapshot_;
+  bool dpcs_ran_ = false;
 
   admission consumers_;
   LONG loan_ = 0;          // loan: set by the borrower to asked and returned, by the thread to lent and none
