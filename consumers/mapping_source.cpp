@@ -109,13 +109,30 @@ void mapping_source::attach_ring(uint32_t ring, const protocol::mapped_ring& map
 }
 
 bool mapping_source::accept(const record_view<native_seam>& record) {
-  if (!batch_.add(record)) return false;
+  const uint64_t ahead = merge_.offset() - map_.clock_offset;
+  if (!(record.type() == record_type_anchor && ahead != 0 ? add_anchor(record, ahead) : batch_.add(record))) return false;
   if (record.type() == record_type_loss && record.payload_length() >= sizeof(loss_payload)) {
     loss_payload loss;
     std::memcpy(&loss, record.payload(), sizeof loss);
     announced_[record.cpu] += loss.events;
   }
   return true;
+}
+
+// The worker has written it in the stream's time as it was when the rings were mapped; here epochs have begun since.
+bool mapping_source::add_anchor(const record_view<native_seam>& record, uint64_t ahead) {
+  if (record.payload_length() < sizeof(anchor_payload)) return batch_.add(record);
+  std::vector<uint64_t> moved(record_stride(record.length) / sizeof(uint64_t));
+  std::memcpy(moved.data(), record.bytes(), record.length);
+  uint8_t* const payload = reinterpret_cast<uint8_t*>(moved.data()) + record_header_size;
+  anchor_payload anchor;
+  std::memcpy(&anchor, payload, sizeof anchor);
+  anchor.counter += ahead;
+  std::memcpy(payload, &anchor, sizeof anchor);
+  record_view<native_seam> told = record;
+  told.data = native_seam::memory(reinterpret_cast<uint8_t*>(moved.data()));
+  told.offset = 0;
+  return batch_.add(told);
 }
 
 void mapping_source::note_set_aside(const record_view<native_seam>& record) {

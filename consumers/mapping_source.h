@@ -59,6 +59,7 @@ class mapping_source : public driver_source {
   void map();
   void attach_ring(uint32_t ring, const protocol::mapped_ring& mapped);
   bool accept(const record_view<native_seam>& record);
+  bool add_anchor(const record_view<native_seam>& record, uint64_t ahead);
   void note_set_aside(const record_view<native_seam>& record);
   bool begin_epoch(const epoch_start& start);
   pass_result pass();

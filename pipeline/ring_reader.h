@@ -59,12 +59,12 @@ class ring_reader {
   // A clock that goes back by more ticks than that begins an epoch; 0: the clock is taken not to.
   void expect_steps_back(uint64_t step_back) { step_back_ = step_back; }
 
-  // Goes on at `position`, which begins a record: what this reader had taken or set aside is nobody's now, and what comes may be older
-  // than what it saw last. Not for overwriting rings.
+  // Goes on at `position`, which begins a record: what this reader had taken or set aside is nobody's now. Where it goes back, what
+  // comes is older than what it saw last; otherwise a step of the clock is still judged by that. Not for overwriting rings.
   void resume(uint64_t position) {
+    if (position < cursor_) last_time_ = proven_ = 0;
     cursor_ = released_ = position;
     published_ = static_cast<uint32_t>(position);
-    last_time_ = proven_ = 0;
     set_aside_count_ = 0;
   }
 

@@ -33,8 +33,9 @@ bool worker::serve_loan() {
     case loan::none: return false;
     case loan::asked:
       (void)complete_batch();
-      // What was given back is the kernel's own from here on: no claim of the borrower's can bring it back.
-      for (uint32_t cpu = 0; cpu < attached_cpus_; ++cpu) (void)run_on_cpu(cpu, &take_over_on_cpu);
+      // What was given back is the kernel's own from here on: no claim of the borrower's can bring it back. What was set aside, or is
+      // announced in what comes again, is the borrower's, as it is the worker's afterwards.
+      take_over();
       lent_rings_ = attached_cpus_ * lanes_per_cpu;
       lent_ = true;
       InterlockedExchange(&loan_, static_cast<LONG>(loan::lent));

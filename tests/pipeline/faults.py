@@ -35,9 +35,23 @@ FAULTS = [
     Fault("region without apron", "region.h", "round_up_to_page(geometry.capacity + geometry.max_record)",
           "round_up_to_page(geometry.capacity)", "region"),
     Fault("region longer than its memory accepted", "region.h",
-          "  if (header.region_bytes > bytes) return region_status::wrong_size;\n", "", "region"),
+          "  if ((consumer == nullptr ? header.region_bytes : header.consumer_offset) > bytes) return region_status::wrong_size;\n",
+          "", "region"),
     Fault("record longer than its length field accepted", "region.h",
           " || geometry.max_record > max_record_limit", "", "region"),
+
+    # Another consumer takes over
+    Fault("takeover: the former claim stays", "ring.h", "    claim_ = reclaimed_;\n    violations_ = 0;\n", "    violations_ = 0;\n",
+          "restart_consumer"),
+    Fault("takeover: the violation stays", "ring.h", "    claim_ = reclaimed_;\n    violations_ = 0;\n", "    claim_ = reclaimed_;\n",
+          "restart_consumer"),
+    Fault("takeover: the former consumer's word stays", "ring.h",
+          "    consumer_->consumed.store(reclaimed_, order::release_consumed);  // SYNC", "    // SYNC", "restart_consumer"),
+    Fault("takeover: laps are forgotten between walks", "ring.h",
+          "    if (violations_ != 0) return true;\n    follow_write_position();\n", "    if (violations_ != 0) return true;\n",
+          "restart_consumer"),
+    Fault("takeover: violations of former consumers are forgotten", "cpu_rings.h",
+          "    past_violations_ += static_cast<uint64_t>(main_.violations()) + spare_.violations();\n", "", "restart_consumer"),
 
     # Ring
     Fault("R1: one byte short of full is full", "ring.h", "+ need <= limit; }", "+ need < limit; }", "ring"),
