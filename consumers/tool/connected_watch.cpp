@@ -46,12 +46,12 @@ class connected_watch {
     const stop_signals::listener on_stop(signals, [this] { client_.cancel(); });
     const protocol::capabilities about = client_.capabilities();
     say("{}: {} CPUs, rings of {} KiB each; by {}", options_.connect, about.cpu_count, about.ring_bytes / 1024, name_of(client_.by()));
-    const auto end = options_.duration ? std::optional(steady::now() + *options_.duration) : std::nullopt;
+    const auto begin = steady::now();
     std::string lost;
     try {
       while (signals.requested() == 0 && out_.status() == output_status::ok) {
         client_timeout left;
-        if (end) left = *end - steady::now();
+        if (options_.duration) left = *options_.duration - (steady::now() - begin);
         if (left && left->count() <= 0) break;
         if (!take(left) && client_.last() == client_outcome::timeout) break;
       }

@@ -63,8 +63,8 @@ struct port_source_test : testing::Test {
 };
 
 TEST_F(port_source_test, a_filter_of_its_own_keeps_out_of_one_client_what_another_gets) {
+  port_source all(simulated_system(machine, client_pid + 1), {.name = "all"});  // first: it gets what lies there from before
   port_source chosen(simulated_system(machine, client_pid), {.name = "chosen"});
-  port_source all(simulated_system(machine, client_pid + 1), {.name = "all"});
   filter_header nothing{};
   nothing.magic = filter_magic;
   nothing.version = filter_version;
