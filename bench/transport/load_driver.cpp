@@ -157,7 +157,6 @@ NTSTATUS NTAPI TextbookDriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING) {
   driver->MajorFunction[IRP_MJ_CLEANUP] = &textbook_done;
   driver->MajorFunction[IRP_MJ_CLOSE] = &textbook_done;
   driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = &textbook_control;
-  textbook.device->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
   return STATUS_SUCCESS;
 }
 

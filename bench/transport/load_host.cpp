@@ -5,16 +5,13 @@
 //   pace RATE COUNT       own events, RATE a second, whoever reads                 -> done DROPPED
 //   textbook COUNT, textbook_pace RATE COUNT    the same through the textbook's list
 //   switches              context switches of this process so far                  -> done COUNT
-#include <dirent.h>
 #include <sched.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <string>
 
 #include "bench/transport/context_switches.h"
 #include "bench/transport/load_driver.h"

@@ -107,8 +107,10 @@ bool client_filter::wants(const record_view<native_seam>& record) {
 
 void client_filter::follow(const record_view<native_seam>& record) {
   const record_identity identity{0, record.position, record.cpu, record.lane};
+  if (is_same(identity, followed_)) return;
+  followed_ = identity;
   process_verdicts& verdicts = compiled_.verdicts();
-  if (exited_pid_ != 0 && !is_same(identity, exited_)) {
+  if (exited_pid_ != 0) {
     verdicts.remove(exited_pid_);
     exited_pid_ = 0;
   }
@@ -116,7 +118,6 @@ void client_filter::follow(const record_view<native_seam>& record) {
   const uint16_t type = record.type();
   const uint32_t pid = field_at<uint32_t>(record, subject_offset);
   if (type == event_type_process_exit) {
-    exited_ = identity;
     exited_pid_ = pid;
   } else if (type == event_type_process_create) {
     const uint32_t parent = field_at<uint32_t>(record, offsetof(process_create_payload, parent_pid));

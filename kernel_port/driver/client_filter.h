@@ -45,9 +45,8 @@ class client_filter {
   compiled_filter compiled_;
   uint64_t since_ = 0;  // stream time
   uint32_t untracked_ = 0;
-  // A process that has exited is forgotten with the record that comes next: its own may be offered again.
-  record_identity exited_{};
-  uint32_t exited_pid_ = 0;
+  record_identity followed_{0, ~uint64_t{0}, 0, 0};  // the last one: it may be offered again
+  uint32_t exited_pid_ = 0;  // by it: forgotten with the record that comes next
 };
 
 }  // namespace sluice

@@ -85,6 +85,7 @@ void worker::take_over() {
       } else {
         // It does not run yet and has written nothing; what stands there is a client's.
         const region_view<native_seam>& region = channel_->region(cpu, lane);
+        // SYNC POINT release_consumed -> observe_consumed
         region.consumer->consumed.store(region.start_position, order::release_consumed);
       }
     }

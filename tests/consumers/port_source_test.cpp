@@ -13,6 +13,7 @@
 #include "consumers/device_source.h"
 #include "consumers/nt/simulated_system.h"
 #include "consumers/event_stream.h"
+#include "tests/consumers/drain.h"
 #include "tests/eventually.h"
 
 extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
@@ -41,25 +42,6 @@ struct port_source_test : testing::Test {
     sim::activity here(machine, 0, pid, 8);
     for (uint32_t i = 0; i < count; ++i) sim::load_image({.base = i, .path = u"\\Device\\HarddiskVolume1\\some.dll"});
   }
-
-  // Reads until this client has had what is final, or was told of it. Otherwise, when nothing has come for a while, what is wrong.
-  static testing::AssertionResult drain(event_stream& stream, event_source& source) {
-    auto limit = std::chrono::steady_clock::now() + patience;
-    for (;;) {
-      source.flush();
-      while (stream.next(milliseconds(20)) != nullptr) {
-        while (stream.next(milliseconds(0)) != nullptr) {
-        }
-        limit = std::chrono::steady_clock::now() + patience;
-      }
-      const driver_statistics driver = source.statistics();
-      if (stream.account().drained(driver)) return testing::AssertionSuccess();
-      if (std::chrono::steady_clock::now() < limit) continue;
-      testing::AssertionResult failed = testing::AssertionFailure() << "nothing comes any more, and";
-      for (const std::string& each : stream.account().check(driver, nullptr)) failed << "\n" << each;
-      return failed;
-    }
-  }
 };
 
 TEST_F(port_source_test, a_filter_of_its_own_keeps_out_of_one_client_what_another_gets) {
@@ -75,7 +57,7 @@ TEST_F(port_source_test, a_filter_of_its_own_keeps_out_of_one_client_what_anothe
   EXPECT_NE(chosen.set_own_filter(std::span<const uint8_t>(message).first(8)).error, 0u);
   event_stream of_chosen(chosen), of_all(all);
   load_images(10);
-  ASSERT_TRUE(drain(of_all, all));
+  ASSERT_TRUE(test::drain(of_all, all));
   EXPECT_EQ(of_all.account().received_of(event_type_image_load), 10u);
   chosen.clear_own_filter();
   load_images(1);
@@ -91,7 +73,7 @@ TEST_F(port_source_test, delivers_every_event_and_the_accounts_agree) {
   port_source source(simulated_system(machine, client_pid), {});
   event_stream stream(source);
   load_images(20);
-  ASSERT_TRUE(drain(stream, source));
+  ASSERT_TRUE(test::drain(stream, source));
   EXPECT_EQ(stream.account().received_of(event_type_image_load), 20u);
   EXPECT_EQ(stream.account().check(source.statistics(), nullptr), std::vector<std::string>());
 }
@@ -102,7 +84,7 @@ TEST_F(port_source_test, of_several_clients_each_gets_what_it_wants) {
   event_stream of_all(all), of_images(images);
   load_images(3, client_pid + 1);
   load_images(5);
-  ASSERT_TRUE(drain(of_all, all));
+  ASSERT_TRUE(test::drain(of_all, all));
   EXPECT_EQ(of_all.account().received_of(event_type_image_load), 8u);
   images.flush();
   while (of_images.account().received_of(event_type_image_load) < 5) {
@@ -127,7 +109,7 @@ TEST_F(port_source_test, what_a_slow_client_missed_is_told_and_its_accounts_agre
       ASSERT_NE(of_fast.next(patience), nullptr);
     }
   }
-  ASSERT_TRUE(drain(of_slow, slow));
+  ASSERT_TRUE(test::drain(of_slow, slow));
   EXPECT_GT(of_slow.account().missed_of(event_type_image_load), 0u);
   EXPECT_EQ(of_slow.account().received_of(event_type_image_load) + of_slow.account().missed_of(event_type_image_load), 6000u);
   EXPECT_EQ(of_slow.account().check(slow.statistics(), nullptr), std::vector<std::string>());
@@ -160,7 +142,7 @@ TEST_F(port_source_test, a_read_without_events_ends_at_its_time_or_when_it_is_ca
 TEST_F(port_source_test, a_driver_that_goes_is_an_error_and_no_wait) {
   port_source source(simulated_system(machine, client_pid), {});
   event_stream stream(source);
-  ASSERT_TRUE(drain(stream, source));
+  ASSERT_TRUE(test::drain(stream, source));
   std::thread unloading([&] { EXPECT_EQ(machine.unload_driver("sluice"), STATUS_SUCCESS); });
   loaded = false;
   std::vector<uint8_t> buffer(source.least_buffer());

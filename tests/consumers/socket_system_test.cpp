@@ -14,6 +14,7 @@
 #include "consumers/nt/socket_name.h"
 #include "consumers/port_source.h"
 #include "kernel_port/driver/protocol.h"
+#include "tests/consumers/drain.h"
 #include "tests/consumers/hosted_machine.h"
 
 namespace sluice {
@@ -40,23 +41,6 @@ struct socket_system_test : test::hosted_machine {
     EXPECT_EQ(system.open_device(u"Sluice", device), nt::success);
     return device;
   }
-  static testing::AssertionResult drain(event_stream& stream, event_source& source) {
-    auto limit = std::chrono::steady_clock::now() + patience;
-    for (;;) {
-      source.flush();
-      while (stream.next(milliseconds(20)) != nullptr) {
-        while (stream.next(milliseconds(0)) != nullptr) {
-        }
-        limit = std::chrono::steady_clock::now() + patience;
-      }
-      const driver_statistics driver = source.statistics();
-      if (stream.account().drained(driver)) return testing::AssertionSuccess();
-      if (std::chrono::steady_clock::now() < limit) continue;
-      testing::AssertionResult failed = testing::AssertionFailure() << "nothing comes any more, and";
-      for (const std::string& each : stream.account().check(driver, nullptr)) failed << "\n" << each;
-      return failed;
-    }
-  }
 };
 
 // As CloseHandle: whoever comes next does not find the one before.
@@ -75,7 +59,7 @@ TEST_F(socket_system_test, a_device_gives_every_event_and_the_accounts_agree) {
   device_source source(connect(), u"Sluice");
   event_stream stream(source);
   load_images(5000);
-  ASSERT_TRUE(drain(stream, source));
+  ASSERT_TRUE(test::drain(stream, source));
   EXPECT_EQ(stream.account().received_of(event_type_image_load), 5000u);
   EXPECT_EQ(stream.account().check(source.statistics(), nullptr), std::vector<std::string>());
 }
@@ -84,7 +68,7 @@ TEST_F(socket_system_test, a_port_gives_every_event_and_the_accounts_agree) {
   port_source source(connect(), {});
   event_stream stream(source);
   load_images(5000);
-  ASSERT_TRUE(drain(stream, source));
+  ASSERT_TRUE(test::drain(stream, source));
   EXPECT_EQ(stream.account().received_of(event_type_image_load), 5000u);
   EXPECT_EQ(stream.account().check(source.statistics(), nullptr), std::vector<std::string>());
 }
