@@ -15,12 +15,12 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
   functions_ = functions;
   frequency_ = static_cast<uint64_t>(frequency.QuadPart);
   step_back_ = frequency_ * options.step_back_microseconds / 1000000;
-  const uint32_t cpus = KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS);
+  const uint32_t cpus = maximum_processors();
   if (!filter_.create(functions) || !rings_.allocate(functions, cpus) || !views_.allocate(functions, cpus * lanes_per_cpu) ||
       !regions_.allocate(functions, cpus * lanes_per_cpu)) {
     return STATUS_INSUFFICIENT_RESOURCES;
   }
-  if (functions.KeRegisterProcessorChangeCallback == nullptr) return add_cpus(cpus);  // nobody would tell
+  if (functions.KeRegisterProcessorChangeCallback == nullptr) return add_cpus(cpus);  // it adds none, or would not tell
   // Called for each CPU that is there, before it returns.
   processor_callback_ =
       functions.KeRegisterProcessorChangeCallback(&on_processor_change, this, KE_PROCESSOR_CHANGE_ADD_EXISTING);

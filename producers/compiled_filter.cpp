@@ -42,7 +42,7 @@ NTSTATUS compiled_filter::create(const kernel_functions& functions, case_table& 
 
 bool compiled_filter::create_memories(const kernel_functions& functions) {
   PAGED_CODE();
-  const uint32_t cpus = KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS);
+  const uint32_t cpus = maximum_processors();
   LARGE_INTEGER counter_frequency, system_time;
   const uint64_t now = static_cast<uint64_t>(KeQueryPerformanceCounter(&counter_frequency).QuadPart);
   const uint64_t frequency = static_cast<uint64_t>(counter_frequency.QuadPart);

@@ -9,7 +9,7 @@ bool event_filter::create(const kernel_functions& functions) {
   functions_ = &functions;
   KeInitializeEvent(&turn_, SynchronizationEvent, TRUE);
   return snapshot_.create(functions) && tree_.create(functions) &&
-         rows_.allocate(functions, KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS));
+         rows_.allocate(functions, maximum_processors());
 }
 
 void event_filter::destroy(compiled_filter* filter) {

@@ -1,18 +1,21 @@
 #include "producers/kernel_functions.h"
 
+#include "producers/processors.h"
+#include "producers/system_routine.h"
+
 namespace sluice {
 namespace {
 
 template <class function, size_t size>
 void resolve(function& pointer, const char16_t (&name)[size]) {
-  UNICODE_STRING string = unicode_literal(name);
-  pointer = reinterpret_cast<function>(MmGetSystemRoutineAddress(&string));
+  pointer = find_system_routine<function>(name);
 }
 
 }  // namespace
 
 void resolve_kernel_functions(kernel_functions& functions) {
   PAGED_CODE();
+  resolve_processor_functions();
   resolve(functions.PsSetCreateProcessNotifyRoutineEx2, u"PsSetCreateProcessNotifyRoutineEx2");
   resolve(functions.PsSetCreateProcessNotifyRoutineEx, u"PsSetCreateProcessNotifyRoutineEx");
   resolve(functions.PsSetLoadImageNotifyRoutineEx, u"PsSetLoadImageNotifyRoutineEx");

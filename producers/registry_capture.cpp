@@ -26,7 +26,7 @@ registry_capture* registry_capture_store::claim(uint16_t type, uint32_t bytes) {
 // matter. The exchange is a full barrier; as an acquire it is the partner of the exchange in give_back(): who claims a
 // slot sees all that its last user did in it.
 registry_capture* registry_capture_store::claim_slot() {
-  const uint32_t begin = KeGetCurrentProcessorNumberEx(nullptr) * 8 % count_;
+  const uint32_t begin = current_processor() * 8 % count_;
   for (uint32_t i = 0; i < count_; ++i) {
     registry_capture& candidate = slot((begin + i) % count_);
     if (InterlockedCompareExchange(&candidate.claimed, 1, 0) == 0) return &candidate;

@@ -1,7 +1,7 @@
 // Scopes: whatever pairs in the kernel is a type whose destructor gives it back.
 #pragma once
 
-#include "kernel_port/nt/nt.h"
+#include "producers/processors.h"
 
 namespace sluice {
 
@@ -15,7 +15,7 @@ class dispatch_section {
   dispatch_section& operator=(const dispatch_section&) = delete;
 
   // The processor's number across groups; constant inside the section.
-  uint32_t cpu() const { return KeGetCurrentProcessorNumberEx(nullptr); }
+  uint32_t cpu() const { return current_processor(); }
 
  private:
   KIRQL previous_;

@@ -12,6 +12,7 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/own_types.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/process_producer.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/process_tree.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/processors.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/registry_capture.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/registry_producer.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/thread_producer.cpp

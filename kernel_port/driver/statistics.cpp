@@ -68,12 +68,10 @@ bool worker::run_on_cpu(uint32_t cpu, PKDEFERRED_ROUTINE routine) {
   from.self = this;
   from.cpu = cpu;
   from.settled = false;
-  PROCESSOR_NUMBER number{};
-  if (!NT_SUCCESS(KeGetProcessorNumberFromIndex(cpu, &number))) return false;
   KeInitializeDpc(&from.dpc, routine, &from);
+  if (!set_target_processor(from.dpc, cpu)) return false;
   KeSetImportanceDpc(&from.dpc, HighImportance);  // or another processor may leave it lying until its next tick
   dpcs_ran_ = true;
-  if (!NT_SUCCESS(KeSetTargetProcessorDpcEx(&from.dpc, &number))) return false;
   KeInitializeEvent(&from.done, SynchronizationEvent, FALSE);
   do {
     KeInsertQueueDpc(&from.dpc, nullptr, nullptr);

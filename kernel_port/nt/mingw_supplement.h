@@ -95,6 +95,21 @@ extern "C" {
 
 extern "C" {
 
+// --- Processors ------------------------------------------------------------------------------------------------------
+
+// The kernels that lack KeGetCurrentProcessorNumberEx do not export the old function either: the WDK has it read the processor's control
+// region, where the number is one byte on every kernel before groups. mingw-w64 reads two on x86-64.
+__forceinline ULONG read_processor_number(VOID) {
+  UCHAR number = 0;
+#if defined(__x86_64__)
+  __asm__ volatile("movb %%gs:0x184, %0" : "=q"(number));
+#elif defined(__i386__)
+  __asm__ volatile("movb %%fs:0x51, %0" : "=q"(number));
+#endif  // ARM64: there is no kernel without groups
+  return number;
+}
+#define KeGetCurrentProcessorNumber read_processor_number
+
 // --- Processes -------------------------------------------------------------------------------------------------------
 
 typedef struct _PS_CREATE_NOTIFY_INFO {

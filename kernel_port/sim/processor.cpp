@@ -139,6 +139,12 @@ ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors) {
   return count;
 }
 
+KAFFINITY KeQueryActiveProcessors(VOID) {
+  KAFFINITY active = 0;
+  KeQueryActiveProcessorCount(&active);
+  return active;
+}
+
 USHORT KeQueryActiveGroupCount(VOID) {
   return static_cast<USHORT>(group_count(the_machine().active_processors()));
 }

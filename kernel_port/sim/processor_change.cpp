@@ -49,7 +49,7 @@ NTSTATUS processor_changes::add_processor(machine::implementation& machine) {
   const borrowed_thread system(machine, system_pid);
   const change one(changes_, changing_, "machine::add_processor");
   const uint32_t cpu = machine.active_processors();
-  if (cpu == machine.processors.size()) return STATUS_NOT_SUPPORTED;
+  if (machine.options.level < kernel_level::vista || cpu == machine.processors.size()) return STATUS_NOT_SUPPORTED;
   NTSTATUS status = STATUS_SUCCESS;
   std::vector<callback> told;
   for (const callback& each : callbacks_) {

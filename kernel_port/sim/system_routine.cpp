@@ -60,6 +60,7 @@ const std::map<std::u16string, routine, std::less<>>& routines() {
       SLUICE_ROUTINE(KeSetCoalescableTimer, windows8),
       SLUICE_ROUTINE(KeQueryMaximumProcessorCount, vista),
       SLUICE_ROUTINE(KeQueryActiveProcessorCount, vista),
+      SLUICE_ROUTINE(KeQueryActiveProcessors, nt52),
       SLUICE_ROUTINE(ObDereferenceObjectDeferDelete, vista),
       SLUICE_ROUTINE(IoGetRequestorProcessId, nt52),
       SLUICE_ROUTINE(ExAllocatePool2, windows10),

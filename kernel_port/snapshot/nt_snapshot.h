@@ -24,7 +24,7 @@ class nt_snapshot {
 
   // PASSIVE_LEVEL. False: no memory.
   [[nodiscard]] bool create(const kernel_functions& functions) {
-    cpus_ = KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS);
+    cpus_ = maximum_processors();
     return counts_.allocate(functions, cpus_) && barrier_.create(functions);
   }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "producers/pool.h"
+#include "producers/processors.h"
 
 namespace sluice {
 
@@ -22,20 +23,18 @@ class processor_barrier {
   // PASSIVE_LEVEL. False: no memory.
   [[nodiscard]] bool create(const kernel_functions& functions) {
     KeInitializeEvent(&all_done_, SynchronizationEvent, FALSE);
-    return dpcs_.allocate(functions, KeQueryMaximumProcessorCountEx(ALL_PROCESSOR_GROUPS));
+    return dpcs_.allocate(functions, maximum_processors());
   }
 
   void run() {
     // A full barrier: what the caller did before comes before the count of processors. One that starts after that has yet to
     // execute anything, and sees it all.
     InterlockedExchange(&outstanding_, 0);
-    const uint32_t cpus = KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS);
+    const uint32_t cpus = active_processors();
     outstanding_ = static_cast<LONG>(cpus);
     for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
-      PROCESSOR_NUMBER number{};
-      KeGetProcessorNumberFromIndex(cpu, &number);
       KeInitializeDpc(&dpcs_[cpu], &on_cpu, this);
-      KeSetTargetProcessorDpcEx(&dpcs_[cpu], &number);
+      (void)set_target_processor(dpcs_[cpu], cpu);  // it runs, and is never removed
       KeSetImportanceDpc(&dpcs_[cpu], HighImportance);  // or another processor may leave it lying until its next tick
       KeInsertQueueDpc(&dpcs_[cpu], nullptr, nullptr);
     }

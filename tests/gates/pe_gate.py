@@ -17,7 +17,8 @@ from pe_image import SECTION_DISCARDABLE, SECTION_EXECUTE, SECTION_NOT_PAGED, SE
 
 MACHINE_AMD64 = 0x8664
 SUBSYSTEM_NATIVE = 1
-OLDEST_NT = (6, 1)
+OLDEST_SUBSYSTEM = (6, 1)
+OLDEST_NT = (5, 2)
 MAX_FRAME = 1024
 HIGH_ENTROPY_VA, DYNAMIC_BASE, FORCE_INTEGRITY, NX_COMPAT = 0x20, 0x40, 0x80, 0x100
 
@@ -44,7 +45,7 @@ def check_optional_header(image):
     require(image["subsystem"] == SUBSYSTEM_NATIVE, f"subsystem is {image['subsystem']}, not native")
     for kind in ("os", "subsystem"):
         version = (image[kind + "_major"], image[kind + "_minor"])
-        require((6, 0) <= version <= OLDEST_NT, f"{kind} version {version} is not that of the oldest NT supported")
+        require((6, 0) <= version <= OLDEST_SUBSYSTEM, f"{kind} version {version} is not that of the oldest NT supported")
 
 
 def check_dll_characteristics(image):

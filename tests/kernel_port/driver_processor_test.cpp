@@ -60,8 +60,33 @@ TEST(driver_processors, without_memory_for_its_rings_a_cpu_is_refused_and_can_co
   on.starter.migrate(0);
 }
 
-TEST(driver_processors, a_kernel_that_cannot_tell_of_cpus_gets_all_their_rings_at_the_start) {
-  loaded_machine on({.processors = 1, .maximum_processors = 3, .level = sim::kernel_level::nt52});
+// NT 5.2: no processor groups, none added, and the old functions only. The events of both CPUs arrive, and their statistics are collected on
+// both.
+TEST(driver_processors, a_kernel_without_groups_is_asked_by_its_own_functions) {
+  loaded_machine on({.processors = 2, .maximum_processors = 3, .level = sim::kernel_level::nt52});
+  EXPECT_EQ(maximum_processors(), 2u);
+  EXPECT_EQ(on.machine.add_processor(), STATUS_NOT_SUPPORTED);
+  client reader(on.machine);
+  (void)reader.drain();
+  for (uint32_t cpu = 0; cpu < 2; ++cpu) {
+    on.starter.migrate(cpu);
+    sim::load_image({.base = cpu + 1});
+  }
+  const auto images = of_type(reader.drain(), event_type_image_load);
+  ASSERT_EQ(images.size(), 2u);
+  EXPECT_NE(images[0].cpu, images[1].cpu);
+  (void)reader.statistics();
+  KDPC dpc;
+  KeInitializeDpc(&dpc, [](PKDPC, PVOID, PVOID, PVOID) {}, nullptr);
+  EXPECT_TRUE(set_target_processor(dpc, 1));
+  EXPECT_FALSE(set_target_processor(dpc, 2)) << "nothing runs there";
+  on.starter.migrate(0);
+}
+
+// Vista: no groups yet, but processors that are added, and counted before they come.
+TEST(driver_processors, a_kernel_that_adds_cpus_and_has_no_groups_has_its_own_way_to_count_them) {
+  loaded_machine on({.processors = 1, .maximum_processors = 3, .level = sim::kernel_level::vista});
+  EXPECT_EQ(maximum_processors(), 3u);
   client reader(on.machine);
   (void)reader.drain();
   ASSERT_EQ(on.machine.add_processor(), STATUS_SUCCESS);

@@ -32,7 +32,7 @@ struct {
 // DISPATCH_LEVEL. A write that finds no room is counted and announced by the library; the driver may tell, too.
 VOID NTAPI beat(PKDPC, PVOID, PVOID, PVOID) {
   const heartbeat_event event{static_cast<uint64_t>(InterlockedIncrement64(&driver.sequence)),
-                              KeGetCurrentProcessorNumberEx(nullptr), static_cast<uint32_t>(driver.missed)};
+                              sluice::current_processor(), static_cast<uint32_t>(driver.missed)};
   if (driver.sensor->events().write(driver.type, 1, &event, sizeof event) != sluice::reserve_status::ok) {
     InterlockedIncrement(&driver.missed);
   }

@@ -149,6 +149,7 @@ ULONG KeQueryMaximumProcessorCountEx(USHORT GroupNumber);           // any
 ULONG KeQueryActiveProcessorCountEx(USHORT GroupNumber);            // any
 ULONG KeQueryMaximumProcessorCount(VOID);
 ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors);
+KAFFINITY KeQueryActiveProcessors(VOID);                                // any; of the group only
 USHORT KeQueryActiveGroupCount(VOID);
 USHORT KeQueryMaximumGroupCount(VOID);
 NTSTATUS KeGetProcessorNumberFromIndex(ULONG ProcIndex, PPROCESSOR_NUMBER ProcNumber);            // any
