@@ -20,7 +20,8 @@ install(TARGETS ${SLUICE_CLIENT_LIBRARIES} sluice_options EXPORT sluice ARCHIVE 
 install(EXPORT sluice NAMESPACE sluice:: FILE sluice-targets.cmake DESTINATION ${package_directory} COMPONENT client)
 
 file(GLOB headers RELATIVE ${PROJECT_SOURCE_DIR} CONFIGURE_DEPENDS
-     ${PROJECT_SOURCE_DIR}/consumers/*.h ${PROJECT_SOURCE_DIR}/consumers/client/*.h ${PROJECT_SOURCE_DIR}/pipeline/*.h)
+     ${PROJECT_SOURCE_DIR}/consumers/*.h ${PROJECT_SOURCE_DIR}/consumers/client/*.h ${PROJECT_SOURCE_DIR}/consumers/os/*.h
+     ${PROJECT_SOURCE_DIR}/pipeline/*.h)
 list(APPEND headers consumers/nt/status.h consumers/nt/system.h kernel_port/driver/protocol.h producers/epoch_news.h producers/events.h
      producers/filter_message.h)
 if(TARGET sluice_socket_system)

@@ -1,13 +1,13 @@
 #include "consumers/text_sink.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <iterator>
 
 #include "consumers/fields.h"
+#include "consumers/os/output.h"
 
 namespace sluice {
 namespace {
@@ -160,8 +160,7 @@ bool wants_colours(int descriptor) {
     const char* value = std::getenv(name);
     return value != nullptr && *value != '\0';
   };
-  const char* terminal = std::getenv("TERM");
-  return ::isatty(descriptor) == 1 && !set("NO_COLOR") && terminal != nullptr && std::string_view(terminal) != "dumb";
+  return !set("NO_COLOR") && os::takes_colours(descriptor);
 }
 
 }  // namespace sluice

@@ -7,40 +7,11 @@
 #include <string>
 #include <vector>
 
-struct sluice_client {
-  std::unique_ptr<sluice::client> client;
-  std::vector<sluice_record> records;
-  uint64_t interruptions = 0;
-  uint64_t other_streams = 0;
+#include "consumers/client/c_guard.h"
 
-  void note_interruptions() {
-    for (const sluice::interruption& each : client->take_interruptions()) {
-      ++interruptions;
-      if (!each.same_stream) ++other_streams;
-    }
-  }
-};
+using sluice::guarded;
 
 namespace {
-
-thread_local std::string the_error;
-
-// What `act` returns; -1 if it throws.
-template <class action>
-int guarded(action&& act) noexcept {
-  try {
-    return act();
-  } catch (const std::exception& error) {
-    try {
-      the_error = error.what();
-    } catch (...) {
-      the_error.clear();
-    }
-  } catch (...) {
-    the_error.clear();
-  }
-  return -1;
-}
 
 void put(std::string_view what, char* text, size_t text_bytes) {
   if (text == nullptr || text_bytes == 0) return;
@@ -122,7 +93,7 @@ sluice_client* sluice_open(const sluice_options* options) {
 
 void sluice_close(sluice_client* client) { delete client; }
 
-const char* sluice_error(void) { return the_error.c_str(); }
+const char* sluice_error(void) { return sluice::the_error.c_str(); }
 
 int sluice_read(sluice_client* client, int64_t timeout_nanoseconds, const sluice_record** records, size_t* count) {
   *records = nullptr;
@@ -144,10 +115,6 @@ int sluice_cancel(sluice_client* client) {
     client->client->cancel();
     return 0;
   });
-}
-
-int sluice_descriptor(sluice_client* client) {
-  return guarded([&] { return client->client->descriptor(); });
 }
 
 int sluice_flush(sluice_client* client) {

@@ -144,7 +144,7 @@ void client::cancel() {
   }
 }
 
-int client::descriptor() {
+wait_handle client::descriptor() {
   const std::lock_guard lock(ahead_mutex_);
   if (ahead_ == nullptr) ahead_ = std::make_shared<read_ahead>(connection_, buffer_bytes);
   return ahead_->descriptor();

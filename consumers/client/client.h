@@ -20,6 +20,7 @@
 
 #include "consumers/client/connection.h"
 #include "consumers/event_reader.h"
+#include "consumers/os/wait_handle.h"
 
 namespace sluice {
 
@@ -64,9 +65,9 @@ class client {
   client_outcome last() const { return last_; }
   // Ends the call of next or read in hand, or the next one.
   void cancel();
-  // Readable while there is something to take: then next(0) until it gives null. The first call starts a thread, which reads ahead a
+  // Ready (wait_handle.h) while there is something to take: then next(0) until it gives null. The first call starts a thread, which reads ahead a
   // few batches from then on; without it, nothing is read before it is asked for.
-  int descriptor();
+  wait_handle descriptor();
   // What is final now comes, also if it is little; then the outcome `flushed`. One at a time: a second one before that has the same
   // answer, or one more.
   void flush();

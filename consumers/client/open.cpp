@@ -2,9 +2,9 @@
 
 #include <fmt/format.h>
 
+#include "consumers/client/system_by_name.h"
 #include "consumers/device_source.h"
 #include "consumers/mapping_source.h"
-#include "consumers/nt/socket_system.h"
 #include "consumers/port_source.h"
 
 namespace sluice {
@@ -30,7 +30,7 @@ bool has_no_port(nt_status status) {
 }  // namespace
 
 std::shared_ptr<nt_system> reach_system(const client_options& what) {
-  return what.system != nullptr ? what.system : connect_system(what.name);
+  return what.system != nullptr ? what.system : system_by_name(what.name);
 }
 
 opened_source open_source(const client_options& what) {

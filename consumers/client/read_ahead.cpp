@@ -1,24 +1,11 @@
 #include "consumers/client/read_ahead.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <system_error>
 #include <utility>
 
 namespace sluice {
 
 read_ahead::read_ahead(connection& from, size_t buffer_bytes)
-    : from_(from), buffer_bytes_(buffer_bytes), descriptor_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "a descriptor to wait for events");
-  try {
-    thread_ = std::thread([this] { run(); });
-  } catch (...) {
-    ::close(descriptor_);
-    throw;
-  }
-}
+    : from_(from), buffer_bytes_(buffer_bytes), thread_([this] { run(); }) {}
 
 read_ahead::~read_ahead() {
   {
@@ -28,7 +15,6 @@ read_ahead::~read_ahead() {
   }
   from_.cancel();
   thread_.join();
-  ::close(descriptor_);
 }
 
 void read_ahead::run() {
@@ -59,7 +45,7 @@ void read_ahead::run() {
       spare_.push_back(std::move(next.bytes));
       continue;  // cancelled, to stop
     }
-    show(true);
+    ready_.show(true);
     changed_.notify_all();
     if (error != nullptr) return;
   }
@@ -82,7 +68,7 @@ connection::result read_ahead::take(std::vector<uint8_t>& buffer, client_timeout
   }
   piece first = std::move(pieces_.front());
   pieces_.pop_front();
-  if (pieces_.empty() && error_ == nullptr) show(false);
+  if (pieces_.empty() && error_ == nullptr) ready_.show(false);
   spare_.push_back(std::move(buffer));
   buffer = std::move(first.bytes);
   changed_.notify_all();
@@ -93,16 +79,6 @@ void read_ahead::cancel() {
   const std::lock_guard lock(mutex_);
   cancelled_ = true;
   changed_.notify_all();
-}
-
-// With the lock held. Neither can fail: the count is 0 or 1.
-void read_ahead::show(bool there_is) {
-  uint64_t count = 1;
-  if (there_is) {
-    (void)!::write(descriptor_, &count, sizeof count);
-  } else {
-    (void)!::read(descriptor_, &count, sizeof count);
-  }
 }
 
 }  // namespace sluice

@@ -1,6 +1,6 @@
 // Reads a connection in a thread of its own, a few batches ahead, and shows by a descriptor that there is something to take.
 //
-// The descriptor is an eventfd: readable while there is, and for ever once the connection has failed. One thread takes; cancel
+// The descriptor is an eventfd, on Windows an event: ready while there is, and for ever once the connection has failed. One thread takes; cancel
 // may be called from any other.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "consumers/client/connection.h"
+#include "consumers/os/readiness.h"
 
 namespace sluice {
 
@@ -23,7 +24,7 @@ class read_ahead {
   read_ahead(const read_ahead&) = delete;
   read_ahead& operator=(const read_ahead&) = delete;
 
-  int descriptor() const { return descriptor_; }
+  wait_handle descriptor() const { return ready_.handle(); }
   // As connection::read; the batch is in `buffer`, whose former memory is read into next.
   connection::result take(std::vector<uint8_t>& buffer, client_timeout timeout);
   void cancel();
@@ -36,11 +37,10 @@ class read_ahead {
   };
 
   void run();
-  void show(bool there_is);
 
   connection& from_;
   const size_t buffer_bytes_;
-  int descriptor_;
+  os::readiness ready_;  // shown with the lock held
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<piece> pieces_;

@@ -1,7 +1,7 @@
 /* Sluice's client for C, and for whatever calls C: docs/client.md.
  *
  * Functions that can fail return 0 or a positive number if they did what they say, and -1 if not: sluice_error says why, for the
- * thread that called. No exception crosses. One thread reads (sluice_read, sluice_descriptor, sluice_account_of, sluice_check,
+ * thread that called. No exception crosses. One thread reads (sluice_read, sluice_descriptor or sluice_event, sluice_account_of, sluice_check,
  * sluice_type_name, sluice_utc); the others may be called from any thread at the same time. sluice_close: nobody else is inside. */
 #ifndef SLUICE_CLIENT_H
 #define SLUICE_CLIENT_H
@@ -65,8 +65,12 @@ enum {
 /* One batch, without what was there before. A timeout below 0 is for ever. */
 int sluice_read(sluice_client* client, int64_t timeout_nanoseconds, const sluice_record** records, size_t* count);
 int sluice_cancel(sluice_client* client); /* the read in hand, or the next */
-/* To poll: readable while there is something; then read with a timeout of 0 until SLUICE_TIMEOUT. It belongs to the client. */
-int sluice_descriptor(sluice_client* client);
+/* To wait for: ready while there is something; then read with a timeout of 0 until SLUICE_TIMEOUT. It belongs to the client. */
+#ifdef _WIN32
+int sluice_event(sluice_client* client, void** event); /* for WaitForMultipleObjects */
+#else
+int sluice_descriptor(sluice_client* client); /* for poll */
+#endif
 int sluice_flush(sluice_client* client);
 
 int sluice_set_types(sluice_client* client, uint64_t types);

@@ -264,7 +264,7 @@ void add_connect(CLI::App& command, watch_options& watch, std::string& by) {
           ->group("Another process");
   command
       .add_option("--transport", by, "port, ioctl or mapping; automatic: the port, or ioctl where there is none")
-      ->check(CLI::IsMember({"automatic", "port", "ioctl", "mapping"}))
+      ->check(validator(parse_transport))
       ->type_name("TRANSPORT")
       ->capture_default_str()
       ->needs(connect)
@@ -272,13 +272,6 @@ void add_connect(CLI::App& command, watch_options& watch, std::string& by) {
   for (const char* name : {"--source", "--ring-size", "--cpus", "--order", "--mode", "--memory", "--snapshot"}) {
     connect->excludes(command.get_option(name));
   }
-}
-
-transport transport_of(std::string_view name) {
-  for (const transport each : {transport::port, transport::ioctl, transport::mapping}) {
-    if (name == name_of(each)) return each;
-  }
-  return transport::automatic;
 }
 
 void add_record(CLI::App& app, record_options& record, watch_texts& texts) {
@@ -399,7 +392,7 @@ command_line parse_command_line(int count, char** arguments) {
     return result;
   }
   result.record.watch.prints = false;
-  result.watch.by = transport_of(by);
+  result.watch.by = *parse_transport(by).result;
   if (app.got_subcommand("stats") && result.stats_path.empty() && result.connect.empty()) {
     std::cerr << "sluice: stats needs a FILE, or --connect NAME\n";
     result.exit_code = exit_wrong_use;

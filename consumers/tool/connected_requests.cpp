@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "consumers/client/system_by_name.h"
 #include "consumers/device_source.h"
-#include "consumers/nt/socket_system.h"
 #include "consumers/stream_clock.h"
 #include "consumers/tool/command_line.h"
 #include "consumers/tool/filter_option.h"
@@ -17,7 +17,7 @@ namespace {
 
 // A handle to the device that does not read: any number of them may ask.
 struct asking {
-  explicit asking(const std::string& name) : system(connect_system(name)), source(system) {}
+  explicit asking(const std::string& name) : system(system_by_name(name)), source(system) {}
 
   std::vector<uint8_t> clients() {
     std::unique_ptr<nt_device> device;

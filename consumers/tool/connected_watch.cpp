@@ -1,12 +1,12 @@
 #include "consumers/tool/connected_watch.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <cstring>
 
 #include "consumers/client/client.h"
 #include "consumers/jsonl_sink.h"
+#include "consumers/os/output.h"
 #include "consumers/text_sink.h"
 #include "consumers/tool/select_types.h"
 
@@ -27,12 +27,12 @@ void say(fmt::format_string<arguments...> format, arguments&&... values) {
 class connected_watch {
  public:
   explicit connected_watch(const watch_options& options)
-      : options_(options), client_(what_to_open(options)), out_(STDOUT_FILENO) {
+      : options_(options), client_(what_to_open(options)), out_(os::standard_output) {
     const sink_context context{client_.names(), client_.clock(), out_};
     if (options.format == output_format::jsonl) {
       sink_ = std::make_unique<jsonl_sink>(context);
     } else {
-      sink_ = std::make_unique<text_sink>(context, wants_colours(STDOUT_FILENO));
+      sink_ = std::make_unique<text_sink>(context, wants_colours(os::standard_output));
     }
   }
 

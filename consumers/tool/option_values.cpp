@@ -150,6 +150,13 @@ parsed<output_format> parse_format(std::string_view text) {
   return {{}, fmt::format("'{}' is not a format: text or jsonl", text)};
 }
 
+parsed<transport> parse_transport(std::string_view text) {
+  for (const transport each : {transport::automatic, transport::port, transport::ioctl, transport::mapping}) {
+    if (text == name_of(each)) return {each, {}};
+  }
+  return {{}, fmt::format("'{}' is not a transport: automatic, port, ioctl or mapping", text)};
+}
+
 std::string show(duration_limit limit) {
   if (!limit) return "until stopped";
   const auto nanoseconds = limit->count();

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "consumers/client/options.h"
+
 namespace sluice::tool {
 
 template <class value>
@@ -63,6 +65,8 @@ parsed<moment> parse_moment(std::string_view text);
 
 enum class output_format { text, jsonl };
 parsed<output_format> parse_format(std::string_view text);
+
+parsed<transport> parse_transport(std::string_view text);
 
 // "10s", "500ms", "until stopped".
 std::string show(duration_limit limit);

@@ -1,17 +1,17 @@
-// SIGINT, SIGTERM and SIGHUP as a flag: the first asks the run to end, the second ends the process at once, as the signal
-// would have. Signals that were ignored when the process started (nohup) stay ignored.
+// The user's wish to stop as a flag: the first asks the run to end, the second ends the process at once, as the system would have.
+// On Linux SIGINT, SIGTERM and SIGHUP; signals that were ignored when the process started (nohup) stay ignored. On Windows Ctrl-C,
+// Ctrl-Break, and the end of the console, of the session or of the machine.
 //
-// Make one before any other thread is started: the signals are blocked in this thread and in all that come after it.
+// One at a time, made before any other thread is started: on Linux the signals are blocked in this thread and in all that come after it.
 #pragma once
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 namespace sluice::tool {
 
@@ -22,7 +22,7 @@ class stop_signals {
   stop_signals(const stop_signals&) = delete;
   stop_signals& operator=(const stop_signals&) = delete;
 
-  // The signal that asked for the end; 0: none yet. Any thread.
+  // The signal that asked for the end (Windows: the control event, plus 1); 0: none yet. Any thread.
   int requested() const { return requested_.load(std::memory_order_relaxed); }  // a flag; nothing is read behind it
   // Until the end was asked for, or it is time; none: for ever. Wakes nobody meanwhile.
   void wait_until(std::optional<std::chrono::steady_clock::time_point> until);
@@ -40,17 +40,16 @@ class stop_signals {
   };
 
  private:
-  void wait();
-  void tell();
+  class receiver;  // of this system: stop_signals_linux.cpp, stop_signals_windows.cpp
 
-  sigset_t previous_mask_{};
-  int signals_ = -1;  // signalfd
-  int end_ = -1;      // eventfd: the destructor
+  // False: it was asked for before.
+  bool ask(int signal);
+
   std::atomic<int> requested_{0};
   std::mutex mutex_;
   std::condition_variable changed_;
   std::function<void()> asked_;
-  std::thread thread_;
+  std::unique_ptr<receiver> receiver_;
 };
 
 }  // namespace sluice::tool
