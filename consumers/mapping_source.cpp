@@ -34,7 +34,7 @@ void check_ranges(std::vector<std::pair<uint64_t, uint64_t>> ranges) {
 }  // namespace
 
 mapping_source::mapping_source(std::shared_ptr<nt_system> system, std::u16string_view name)
-    : driver_source(std::move(system)), merge_(counter{system_.get()}, slack_order(0)) {
+    : driver_source(std::move(system)), merge_(outer_clock(&read_counter, system_.get()), slack_order(0)) {
   const nt_status status = system_->open_device(name, device_);
   if (!succeeded(status)) fail("cannot open the driver's device", status);
   map();
@@ -153,7 +153,7 @@ bool mapping_source::begin_epoch(const epoch_start& start) {
 }
 
 pass_result mapping_source::pass() {
-  const pass_result result = merge_.pass(batch_sink{*this});
+  const pass_result result = merge_.pass(outer_sink(*this));
   if (!overdue_.empty()) add_overdue();
   return result;
 }

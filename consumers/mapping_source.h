@@ -15,7 +15,7 @@
 
 #include "consumers/driver_source.h"
 #include "pipeline/batch_writer.h"
-#include "pipeline/merge.h"
+#include "pipeline/native_merge.h"
 #include "producers/epoch_news.h"
 
 namespace sluice {
@@ -32,20 +32,9 @@ class mapping_source : public driver_source {
   void cancel() override;
 
   uint64_t late_records() const { return merge_.late_records(); }
-  uint32_t ring_count() const { return rings_; }
+  uint32_t ring_count() const { return rings_; }  // attached
 
  private:
-  struct counter {
-    nt_system* system;
-    uint64_t now() { return system->counter(); }
-  };
-  struct batch_sink {
-    mapping_source& self;
-    bool operator()(const record_view<native_seam>& record) { return self.accept(record); }
-    void set_aside(const record_view<native_seam>& record) { self.note_set_aside(record); }
-    bool begin_epoch(const epoch_start& start) { return self.begin_epoch(start); }
-    uint32_t ring_count() { return self.rings_; }
-  };
   using clock = std::chrono::steady_clock;
   struct overdue_note {
     uint64_t time;
@@ -58,10 +47,14 @@ class mapping_source : public driver_source {
 
   void map();
   void attach_ring(uint32_t ring, const protocol::mapped_ring& mapped);
+  // What a merge pass hands records to.
+  friend class outer_sink;
   bool accept(const record_view<native_seam>& record);
-  bool add_anchor(const record_view<native_seam>& record, uint64_t ahead);
   void note_set_aside(const record_view<native_seam>& record);
   bool begin_epoch(const epoch_start& start);
+  static uint64_t read_counter(void* system) { return static_cast<nt_system*>(system)->counter(); }
+
+  bool add_anchor(const record_view<native_seam>& record, uint64_t ahead);
   pass_result pass();
   void add_overdue();
   void add_unannounced();
@@ -87,7 +80,7 @@ class mapping_source : public driver_source {
   uint32_t mapped_rings_ = 0;
   std::vector<uint64_t> announced_;  // events that LOSS records have told of, by CPU
   std::vector<overdue_note> overdue_;
-  merge<native_seam, counter, slack_order> merge_;
+  native_merge merge_;
   batch_writer batch_;
   clock::time_point looked_after_rings_{};
   bool gone_ = false;

@@ -30,7 +30,12 @@ set(SLUICE_FILTER_SOURCES
   filter/table_reader.cpp
   filter/text.cpp
   filter/values.cpp)
-set(SLUICE_TRANSPORT_SOURCES device_source.cpp driver_source.cpp mapping_source.cpp port_source.cpp)
+set(SLUICE_TRANSPORT_SOURCES
+  ../pipeline/native_merge.cpp
+  device_source.cpp
+  driver_source.cpp
+  mapping_source.cpp
+  port_source.cpp)
 set(SLUICE_CLIENT_SOURCES client/c_client.cpp client/client.cpp client/connection.cpp client/open.cpp client/read_ahead.cpp)
 # The tool, as far as it is a client of a driver elsewhere.
 set(SLUICE_CONNECTED_TOOL_SOURCES

@@ -61,6 +61,12 @@ VOID NTAPI channel::on_processor_change(PVOID context, PKE_PROCESSOR_CHANGE_NOTI
   if (!NT_SUCCESS(added)) *status = added;
 }
 
+void channel::write_own(uint16_t type, const void* payload, uint32_t length) {
+  const dispatch_section section;
+  const uint32_t cpu = section.cpu();
+  if (rings_[cpu].write_out_of_line(type, event_version, payload, length) == reserve_status::ok) after_close(cpu, type);
+}
+
 bool channel::reserve_event(uint16_t type, uint32_t length, reservation& held) {
   const event_context context{static_cast<uint32_t>(reinterpret_cast<uintptr_t>(PsGetCurrentProcessId())),
                               static_cast<uint32_t>(reinterpret_cast<uintptr_t>(PsGetCurrentThreadId()))};
@@ -71,10 +77,7 @@ bool channel::reserve_event(uint16_t type, uint32_t length, reservation& held) {
   {
     dispatch_section section;
     held.cpu_ = section.cpu();
-    status = reserve_on(held.cpu_, type, event_version, length, held.record_, [&](const kernel_record& record) {
-      record.data.store(record.offset + record_header_size, context.pid);
-      record.data.store(record.offset + record_header_size + 4, context.tid);
-    });
+    status = reserve_on(held.cpu_, type, event_version, length, held.record_, &context);
   }
   if (status != reserve_status::ok) {
     if (enter) KeLeaveCriticalRegion();

@@ -13,21 +13,13 @@
 // Nothing is allocated per event. A record that finds no room is counted and announced, never waited for.
 #pragma once
 
-#include "pipeline/cpu_rings.h"
 #include "pipeline/wake.h"
 #include "producers/event_filter.h"
-#include "producers/events.h"
+#include "producers/kernel_rings.h"
 #include "producers/pool.h"
 #include "producers/scopes.h"
 
 namespace sluice {
-
-struct kernel_clock {
-  uint64_t now() { return static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart); }
-};
-
-using kernel_rings = cpu_rings<native_seam, kernel_clock>;
-using kernel_record = open_record<native_seam>;
 
 struct channel_options {
   ring_geometry main;
@@ -94,6 +86,9 @@ class channel {
     return status;
   }
 
+  // The same, for the library itself, which writes records of its own rarely: a call instead of the whole path.
+  void write_own(uint16_t type, const void* payload, uint32_t length);
+
   // For the library's events, of which the producer asks the filter first (producers/event_decision.h). Room for
   // `length` bytes of payload; the first 8 become the current process and thread, and stay as they are (events
   // of the library begin with event_context). False: there is no room, which is counted. Up to DISPATCH_LEVEL.
@@ -105,7 +100,7 @@ class channel {
     if (filter_.is_set() && !filter_.keeps_own(type, nullptr, length)) [[unlikely]] return reserve_status::filtered;
     dispatch_section section;
     cpu = section.cpu();
-    return reserve_on(cpu, type, version, length, record, [](const kernel_record&) {});
+    return reserve_on(cpu, type, version, length, record, nullptr);
   }
   // Below DISPATCH_LEVEL the caller holds a critical region from reserve to the end of close, as `reservation` does.
   void close(const kernel_record& record, record_state state, uint32_t cpu, uint16_t type) {
@@ -168,11 +163,10 @@ class channel {
 
   // In the section. A LOSS record that goes in front of the reservation is closed here and now: nobody else would signal it
   // before the reservation's own end (W1).
-  template <class preparation>
   reserve_status reserve_on(uint32_t cpu, uint16_t type, uint8_t version, uint32_t length, kernel_record& record,
-                            preparation&& prepare) {
+                            const event_context* context) {
     const bool announces = rings_[cpu].gap_is_open();
-    const reserve_status status = rings_[cpu].reserve(type, version, length, record, prepare);
+    const reserve_status status = rings_[cpu].reserve_out_of_line(type, version, length, record, context);
     if (announces && status == reserve_status::ok) [[unlikely]] after_close(cpu, record_type_loss);
     return status;
   }

@@ -85,8 +85,7 @@ NTSTATUS own_type_registry::register_type(const own_type_definition& type, uint1
   number = known.entries[index].head.type;
   // Before the first event of the type. If the ring has no room for it, the loss is announced, and a client still finds
   // the declaration through code_types.
-  (void)channel_->write(record_type_type_declaration, event_version, &known.entries[index],
-                        length_of(known.entries[index]));
+  channel_->write_own(record_type_type_declaration, &known.entries[index], length_of(known.entries[index]));
   return STATUS_SUCCESS;
 }
 

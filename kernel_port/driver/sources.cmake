@@ -1,6 +1,7 @@
 # The driver, file by file: the same list is compiled for the simulated kernel and into sluice.sys.
 # The library that a driver of one's own links: everything but DriverEntry.
 set(SLUICE_SENSOR_SOURCES
+    ${CMAKE_CURRENT_LIST_DIR}/../../pipeline/native_merge.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/case_table.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/channel.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/compiled_filter.cpp
@@ -9,6 +10,7 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/filter_validation.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/image_producer.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/kernel_functions.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../producers/kernel_rings.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/own_types.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/process_producer.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../producers/process_tree.cpp

@@ -154,7 +154,7 @@ pass_result worker::pass() {
     prepare_reader();
     direct_ = !clients_.any();
     pass_room_ = most_of_a_pass;
-    result = merge_.pass(batch_sink{*this});
+    result = merge_.pass(outer_sink(*this));
     hand_over();
   }
   merge_.release();
@@ -310,7 +310,7 @@ void worker::write_anchor() {
     const spin_lock_scope lock(clock_lock_);
     clock_ = now;
   }
-  (void)channel_->write(record_type_anchor, event_version, &now.anchor, sizeof now.anchor);
+  channel_->write_own(record_type_anchor, &now.anchor, sizeof now.anchor);
 }
 
 // An idle system wakes nobody for this: the first events after a long rest bring the next anchor.
@@ -358,7 +358,7 @@ void worker::report_overdue() {
                                   0,
                                   note.pid,
                                   note.tid};
-    (void)channel_->write(record_type_overdue, event_version, &payload, sizeof payload);
+    channel_->write_own(record_type_overdue, &payload, sizeof payload);
   }
 }
 

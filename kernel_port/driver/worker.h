@@ -15,14 +15,14 @@
 #include "kernel_port/driver/request_queue.h"
 #include "kernel_port/driver/time_watch.h"
 #include "pipeline/batch_writer.h"
-#include "pipeline/merge.h"
+#include "pipeline/native_merge.h"
 #include "pipeline/ring_copy.h"
 
 namespace sluice {
 
 class worker {
  public:
-  worker() : merge_(kernel_clock{}, slack_order(0)) {}
+  worker() : merge_(outer_clock(&read_counter, nullptr), slack_order(0)) {}
   ~worker() { stop(); }
   worker(const worker&) = delete;
   worker& operator=(const worker&) = delete;
@@ -83,15 +83,6 @@ class worker {
     uint32_t tid;
   };
 
-  // What a merge pass hands records to: the batch of the request at the head of the queue.
-  struct batch_sink {
-    worker& self;
-    bool operator()(const record_view<native_seam>& record) { return self.accept(record); }
-    void set_aside(const record_view<native_seam>& record) { self.note_set_aside(record); }
-    bool begin_epoch(const epoch_start& start) { return self.begin_epoch(start); }
-    uint32_t ring_count() { return self.attach_rings(); }
-  };
-
   static VOID NTAPI run(PVOID context);
   void loop();
   bool share_out(const record_view<native_seam>& record);
@@ -99,11 +90,16 @@ class worker {
   bool serve_reader();
   void give_to_reader(PIRP irp);
   bool serve_client_flushes();
+  // What a merge pass hands records to: the batch of the request at the head of the queue, or the clients' queues.
+  friend class outer_sink;
   bool accept(const record_view<native_seam>& record);
+  void note_set_aside(const record_view<native_seam>& record);
+  bool begin_epoch(const epoch_start& start);
+  uint32_t ring_count() { return attach_rings(); }
+  static uint64_t read_counter(void*) { return kernel_clock().now(); }
+
   uint32_t attach_rings();
   bool open_batch();
-  bool begin_epoch(const epoch_start& start);
-  void note_set_aside(const record_view<native_seam>& record);
   void report_overdue();
   pass_result pass();
   bool complete_batch();
@@ -145,7 +141,7 @@ class worker {
 
   channel* channel_ = nullptr;
   const kernel_functions* functions_ = nullptr;
-  merge<native_seam, kernel_clock, slack_order> merge_;
+  native_merge merge_;
   nonpaged_array<ring_reader<native_seam>> readers_;
   uint32_t attached_cpus_ = 0;
   nonpaged_memory copy_;  // overwrite mode: where the readers copy a record to
