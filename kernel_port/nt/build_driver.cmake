@@ -8,11 +8,13 @@ set(nt_directory ${CMAKE_CURRENT_LIST_DIR})
 get_filename_component(nt_project_root ${CMAKE_CURRENT_LIST_DIR}/../.. ABSOLUTE)
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 
+include(${nt_project_root}/pipeline/code_options.cmake)  # the same code as a client's
+
 set(nt_compile_options
-  -std=c++20 -O2 -g0
-  -ffreestanding -fno-exceptions -fno-rtti
+  -std=c++20 ${SLUICE_CODE_OPTIONS} -g0
+  -fno-rtti
   -fno-threadsafe-statics -fno-use-cxa-atexit  # a static that needs code at start would never be constructed
-  -fno-stack-protector -mno-stack-arg-probe    # their support routines live in a C run-time library; frames are bounded instead
+  -mno-stack-arg-probe  # and no stack protector: their support routines live in a C run-time library; frames are bounded instead
   -fno-ident -ffile-prefix-map=${nt_project_root}=.
   -Wall -Wextra -Werror -Wshadow -Wdate-time -Wno-missing-field-initializers
   -Wframe-larger-than=1024 -fstack-usage       # a kernel stack is 12 to 24 KB, shared with everyone below us
