@@ -1,7 +1,7 @@
 // The kernels that a client can name: one implementation for each system that it runs on.
 //
 //   Linux     a simulated machine in another process, by the name that it is served under (nt/socket_system.h)
-//   Windows   this machine's own: "", or "." as Windows calls it
+//   Windows   this machine's own: "" or "localhost"
 #pragma once
 
 #include <memory>

@@ -7,8 +7,8 @@
 namespace sluice {
 
 std::shared_ptr<nt_system> system_by_name(const std::string& name) {
-  if (name.empty() || name == ".") return windows_system();
-  throw source_error(fmt::format("'{}' is not a kernel that can be reached: on Windows it is this machine's, \"\" or \".\"", name));
+  if (name.empty() || name == "localhost") return windows_system();
+  throw source_error(fmt::format("'{}' is not a kernel that can be reached: on Windows it is this machine's, \"\" or \"localhost\"", name));
 }
 
 }  // namespace sluice

@@ -102,7 +102,7 @@ command_line::command command_of(const CLI::App& app) {
 
 command_line parse_windows_command_line(std::vector<std::string> arguments) {
   command_line result;
-  result.connect = result.watch.connect = ".";  // this machine
+  result.connect = result.watch.connect = "localhost";
   CLI::App app(description, "sluice");
   app.footer(exit_codes);
   app.set_version_flag("--version", "sluice " SLUICE_VERSION);
