@@ -1,4 +1,4 @@
-// What the conformance suite runs on: the driver on a simulated machine, a client of it by one transport, reached in one way. Every
+// What the conformance suite runs on: the driver on a machine (machine.h), a client of it by one transport, reached in one way. Every
 // behaviour is a test over all pairs.
 #pragma once
 
@@ -14,10 +14,8 @@
 
 #include "consumers/client/client.h"
 #include "tests/conformance/breakable_system.h"
-#include "tests/conformance/reach.h"
+#include "tests/conformance/machine.h"
 #include "tests/eventually.h"
-
-extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
 
 namespace sluice::test {
 
@@ -32,25 +30,22 @@ struct pairing {
 class conformance : public testing::TestWithParam<pairing> {
  protected:
   explicit conformance(uint32_t ring_bytes = 1 << 20)
-      : machine([&] {
-          sim::machine_options options;
-          options.processors = 2;
-          options.service_parameters = {{u"sluice", u"RingBytes", ring_bytes}};
-          options.shared_memory = GetParam().by == transport::mapping;
-          return options;
-        }()) {
-    EXPECT_EQ(machine.load_driver("sluice", &DriverEntry), STATUS_SUCCESS);
-    way = make_reach(GetParam().through, machine);
-    breakable = std::make_shared<breakable_system>(way->system());
+      : below(make_machine(GetParam().through, {.ring_bytes = ring_bytes, .maps = GetParam().by == transport::mapping})),
+        breakable(std::make_shared<breakable_system>(below->system())) {
+    load();
   }
   ~conformance() override {
     breakable.reset();
-    way.reset();
-    if (loaded) {
-      EXPECT_EQ(machine.unload_driver("sluice"), STATUS_SUCCESS);
-    }
+    if (!loaded) return;
+    wait_for_clients(0);
+    unload();
   }
 
+  void load() { loaded = below->load(); }
+  void unload() {
+    EXPECT_EQ(below->unload(), nt::success);
+    loaded = false;
+  }
   client_options options() const {
     client_options what;
     what.system = breakable;
@@ -58,21 +53,18 @@ class conformance : public testing::TestWithParam<pairing> {
     return what;
   }
   // What was closed here is closed there, too.
-  void wait_for_handles(uint32_t count) {
+  void wait_for_clients(uint32_t count) {
     if (GetParam().through == reach_kind::in_process) return;
-    eventually([&] { return way->handles() == count; });
+    eventually([&] { return below->clients() == count; });
   }
   bool by_port() const { return GetParam().by == transport::port; }
 
   // Loads images with the next `count` bases; returns them.
   std::multiset<uint64_t> load_images(uint32_t count, uint32_t cpu = 0, uint32_t pid = 4) {
+    const uint64_t first = next_base.fetch_add(count);
+    below->load_images(first, count, cpu, pid);
     std::multiset<uint64_t> bases;
-    sim::activity here(machine, cpu, pid, 8);
-    for (uint32_t i = 0; i < count; ++i) {
-      const uint64_t base = ++next_base;
-      sim::load_image({.pid = pid, .base = base, .path = u"\\Device\\HarddiskVolume1\\Windows\\System32\\some.dll"});
-      bases.insert(base);
-    }
+    for (uint32_t i = 0; i < count; ++i) bases.insert(first + i);
     return bases;
   }
 
@@ -107,11 +99,10 @@ class conformance : public testing::TestWithParam<pairing> {
     return what;
   }
 
-  sim::machine machine;
-  bool loaded = true;
-  std::unique_ptr<reach> way;
+  const std::unique_ptr<machine> below;
+  bool loaded = false;
   std::shared_ptr<breakable_system> breakable;
-  std::atomic<uint64_t> next_base{0};
+  std::atomic<uint64_t> next_base{1};
 };
 
 std::vector<pairing> all_pairings();

@@ -4,7 +4,7 @@ namespace sluice::test {
 
 std::vector<pairing> all_pairings() {
   std::vector<pairing> all;
-  for (const reach_kind through : {reach_kind::in_process, reach_kind::by_socket}) {
+  for (const reach_kind through : all_reaches()) {
     for (const transport by : {transport::port, transport::ioctl, transport::mapping}) all.push_back({by, through});
   }
   return all;
@@ -12,7 +12,7 @@ std::vector<pairing> all_pairings() {
 
 std::string name_of_pairing(const testing::TestParamInfo<pairing>& info) {
   const pairing& what = info.param;
-  return std::string(name_of(what.by)) + (what.through == reach_kind::in_process ? "_in_process" : "_by_socket");
+  return std::string(name_of(what.by)) + "_" + std::string(name_of(what.through));
 }
 
 }  // namespace sluice::test

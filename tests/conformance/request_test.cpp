@@ -112,7 +112,7 @@ TEST_P(requests, a_filter_of_the_clients_own_is_its_own_where_the_transport_has_
 
 TEST_P(requests, statistics_count_every_callback_also_under_load) {
   client reader(options());
-  const uint64_t raised_before = sim::raised().image_load;
+  const uint64_t raised_before = below->raised_images();
   std::atomic<bool> done{false};
   std::thread load([&] {
     while (!done) load_images(20, 1);
@@ -127,7 +127,7 @@ TEST_P(requests, statistics_count_every_callback_also_under_load) {
   for (const protocol::statistics_row& row : reader.statistics().rows) {
     if (row.type == event_type_image_load) attempted += row.account.attempted;
   }
-  EXPECT_EQ(attempted, sim::raised().image_load - raised_before);
+  EXPECT_EQ(attempted, below->raised_images() - raised_before);
   (void)drain(reader);
   EXPECT_EQ(reader.check(true), std::vector<std::string>());
 }
@@ -136,7 +136,7 @@ TEST_P(requests, capabilities_are_those_of_the_driver) {
   client reader(options());
   const protocol::capabilities about = reader.capabilities();
   EXPECT_EQ(about.version, protocol::version);
-  EXPECT_EQ(about.cpu_count, 2u);
+  EXPECT_EQ(about.cpu_count, below->cpus());
   EXPECT_NE(about.types & images_only, 0u);
   EXPECT_EQ(reader.by(), GetParam().by);
 }
@@ -149,7 +149,7 @@ TEST_P(requests, its_own_process_is_left_out_where_the_transport_can) {
     return;
   }
   client reader(what);
-  load_images(5, 0, way->pid());
+  load_images(5, 0, below->pid());
   const std::multiset<uint64_t> others = load_images(5);
   seen got;
   read_to_flush(reader, got);

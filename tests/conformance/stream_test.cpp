@@ -118,7 +118,7 @@ TEST_P(stream, of_a_client_that_comes_later_begins_there_or_before_and_has_no_ga
     client first(options());
     EXPECT_EQ(drain(first).bases, raised) << "what came before the first client has waited for it";
   }
-  wait_for_handles(0);
+  wait_for_clients(0);
   raised = load_images(50);
   client second(options());
   raised.merge(load_images(50));

@@ -1,17 +1,11 @@
 // How a client waits: for events, for a time, for an answer, until it is called back; and by a descriptor.
-#include <poll.h>
-
 #include "tests/conformance/conformance_support.h"
+#include "tests/conformance/ready.h"
 
 namespace sluice::test {
 namespace {
 
 using std::chrono::milliseconds;
-
-bool readable(int descriptor, std::chrono::milliseconds timeout) {
-  pollfd what{descriptor, POLLIN, 0};
-  return ::poll(&what, 1, static_cast<int>(timeout.count())) == 1;
-}
 
 struct waiting : conformance {};
 
@@ -70,19 +64,19 @@ TEST_P(waiting, ends_with_a_flush_that_is_asked_for_meanwhile) {
 TEST_P(waiting, by_a_descriptor_sees_every_event_and_nothing_else) {
   client reader(options());
   (void)drain(reader);
-  const int descriptor = reader.descriptor();
+  const wait_handle descriptor = reader.descriptor();
   EXPECT_EQ(reader.descriptor(), descriptor);
   std::multiset<uint64_t> raised;
   seen got;
   const auto rests = [&] {
     take(reader, got, milliseconds(0));
-    return reader.last() == client_outcome::timeout && !readable(descriptor, milliseconds(0));
+    return reader.last() == client_outcome::timeout && !is_ready(descriptor, milliseconds(0));
   };
   eventually(rests);
   for (uint32_t round = 0; round < 20; ++round) {
     raised.merge(load_images(1 + round * 20, round % 2));
     while (got.bases.size() < raised.size()) {
-      ASSERT_TRUE(readable(descriptor, patience)) << got.bases.size() << " of " << raised.size();
+      ASSERT_TRUE(is_ready(descriptor, patience)) << got.bases.size() << " of " << raised.size();
       do {
         take(reader, got, milliseconds(0));
       } while (reader.last() == client_outcome::events);
