@@ -1,5 +1,5 @@
 // What a callback costs on the simulated NT kernel, part by part. These are figures of a simulation: raising IRQL, the
-// performance counter, rundown and the current process are functions of kernel_port/sim, and checks of its own are in
+// performance counter and the current process are functions of kernel_port/sim, and checks of its own are in
 // them; only our own parts cost the same in a driver.
 //
 //   callback/chain/N_PART   one part more than the one before, up to channel::write: what an own event costs
@@ -221,15 +221,15 @@ void image_callback(benchmark::State& state) {
 void clock_alone(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(kernel_clock().now());
 }
-void rundown(benchmark::State& state) {
+void rundown_reference_alone(benchmark::State& state) {
   stage on;
-  EX_RUNDOWN_REF protection{};
-  ExInitializeRundownProtection(&protection);
+  rundown protection;
+  protection.start();
   for (auto _ : state) {
     const rundown_reference reference(protection);
     benchmark::DoNotOptimize(static_cast<bool>(reference));
   }
-  ExWaitForRundownProtectionRelease(&protection);
+  protection.end();
 }
 void type_switch(benchmark::State& state) {
   stage on;
@@ -277,7 +277,7 @@ void add_callback(const settings& with) {
   add("callback/chain/6_account", calls, section_account);
   add("callback/chain/7_wake", calls, channel_write);
   add("callback/alone/clock", calls, clock_alone);
-  add("callback/alone/rundown", calls, rundown);
+  add("callback/alone/rundown", calls, rundown_reference_alone);
   add("callback/alone/type_switch", calls, type_switch);
   add("callback/alone/context", calls, context);
   add("callback/alone/critical_region", calls, region);

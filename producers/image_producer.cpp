@@ -15,7 +15,7 @@ constexpr ULONG_PTR notify_conflicting_architecture = 1;  // PS_IMAGE_NOTIFY_CON
 NTSTATUS image_producer::start(channel& to, const kernel_functions& functions) {
   PAGED_CODE();
   channel_ = &to;
-  ExInitializeRundownProtection(&rundown_);
+  callbacks_.start();
   running = this;
   if (functions.PsSetLoadImageNotifyRoutineEx != nullptr) {
     const NTSTATUS status = functions.PsSetLoadImageNotifyRoutineEx(&on_notify, notify_conflicting_architecture);
@@ -30,7 +30,7 @@ NTSTATUS image_producer::start(channel& to, const kernel_functions& functions) {
 void image_producer::stop() {
   PAGED_CODE();
   if (registered_ == protocol::registration::none) return;
-  ExWaitForRundownProtectionRelease(&rundown_);
+  callbacks_.end();
   (void)PsRemoveLoadImageNotifyRoutine(&on_notify);
   registered_ = protocol::registration::none;
   running = nullptr;
@@ -38,7 +38,7 @@ void image_producer::stop() {
 
 VOID NTAPI image_producer::on_notify(PUNICODE_STRING path, HANDLE pid, PIMAGE_INFO info) {
   image_producer& self = *running;
-  const rundown_reference reference(self.rundown_);
+  const rundown_reference reference(self.callbacks_);
   if (reference) self.loaded(path, pid, *info);
 }
 

@@ -5,6 +5,7 @@
 
 #include "kernel_port/driver/protocol.h"
 #include "producers/channel.h"
+#include "producers/rundown.h"
 
 namespace sluice {
 
@@ -28,7 +29,7 @@ class image_producer {
 
   channel* channel_ = nullptr;
   protocol::registration registered_ = protocol::registration::none;
-  EX_RUNDOWN_REF rundown_{};
+  rundown callbacks_;
 };
 
 }  // namespace sluice

@@ -19,7 +19,7 @@ NTSTATUS process_producer::start(channel& to, const kernel_functions& functions,
   threads_ = &threads;
   listener_ = listener;
   functions_ = &functions;
-  ExInitializeRundownProtection(&rundown_);
+  callbacks_.start();
   running = this;
   // Ex and Ex2 answer STATUS_ACCESS_DENIED to an image that is not linked with FORCE_INTEGRITY: then the next best.
   if (functions.PsSetCreateProcessNotifyRoutineEx2 != nullptr) {
@@ -42,7 +42,7 @@ void process_producer::stop() {
   PAGED_CODE();
   if (registered_ == protocol::registration::none) return;
   // New callbacks turn away and running ones are waited for, whatever the removal promises; then the removal itself.
-  ExWaitForRundownProtectionRelease(&rundown_);
+  callbacks_.end();
   switch (registered_) {
     case protocol::registration::ex2:
       (void)functions_->PsSetCreateProcessNotifyRoutineEx2(notify_subsystems, reinterpret_cast<PVOID>(&on_notify_ex),
@@ -58,7 +58,7 @@ void process_producer::stop() {
 
 VOID NTAPI process_producer::on_notify_ex(PEPROCESS process, HANDLE pid, PPS_CREATE_NOTIFY_INFO info) {
   process_producer& self = *running;
-  const rundown_reference reference(self.rundown_);
+  const rundown_reference reference(self.callbacks_);
   if (!reference) return;
   if (info != nullptr) {
     self.created(process, pid, *info);
@@ -69,7 +69,7 @@ VOID NTAPI process_producer::on_notify_ex(PEPROCESS process, HANDLE pid, PPS_CRE
 
 VOID NTAPI process_producer::on_notify_plain(HANDLE parent_pid, HANDLE pid, BOOLEAN create) {
   process_producer& self = *running;
-  const rundown_reference reference(self.rundown_);
+  const rundown_reference reference(self.callbacks_);
   if (!reference) return;
   if (create) {
     self.created_plain(parent_pid, pid);

@@ -7,6 +7,7 @@
 #include "kernel_port/driver/protocol.h"
 #include "producers/channel.h"
 #include "producers/first_threads.h"
+#include "producers/rundown.h"
 
 namespace sluice {
 
@@ -45,7 +46,7 @@ class process_producer {
   exit_listener listener_{};
   const kernel_functions* functions_ = nullptr;
   protocol::registration registered_ = protocol::registration::none;
-  EX_RUNDOWN_REF rundown_{};
+  rundown callbacks_;
 };
 
 }  // namespace sluice

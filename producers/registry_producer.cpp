@@ -44,7 +44,7 @@ NTSTATUS registry_producer::start(channel& to, const kernel_functions& functions
   for (uint16_t type = first_type; type <= last_type; ++type) (void)bare(type);
   const uint32_t cpus = to.cpu_count();
   if (!store_.create(functions, cpus * 8 < 64 ? 64 : cpus * 8)) return STATUS_INSUFFICIENT_RESOURCES;
-  ExInitializeRundownProtection(&rundown_);
+  callbacks_.start();
   register_callback(driver);
   if (registered_ == protocol::registration::none) store_.give_back_all();
   return STATUS_SUCCESS;
@@ -86,7 +86,7 @@ void registry_producer::stop() {
   if (registered_ == protocol::registration::none) return;
   // New callbacks turn away and running ones are waited for; then the removal, whatever it promises itself.
   // An operation that is between its two callbacks then has nobody to tell: its capture is given up.
-  ExWaitForRundownProtectionRelease(&rundown_);
+  callbacks_.end();
   (void)CmUnRegisterCallback(cookie_);
   registered_ = protocol::registration::none;
   store_.give_back_all();
@@ -98,7 +98,7 @@ NTSTATUS NTAPI registry_producer::on_notify(PVOID context, PVOID notify_class, P
   const uintptr_t number = reinterpret_cast<uintptr_t>(notify_class);
   if (number >= 64 || (self.classes_ >> number & 1) == 0) [[likely]]
     return STATUS_SUCCESS;
-  const rundown_reference reference(self.rundown_);
+  const rundown_reference reference(self.callbacks_);
   // Acquire: pairs with the end of register_callback.
   if (!reference || self.ready_.load(memory_order::acquire) == 0) return STATUS_SUCCESS;
   self.dispatch(static_cast<uint32_t>(number), information);

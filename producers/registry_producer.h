@@ -15,6 +15,7 @@
 #include "producers/channel.h"
 #include "producers/event_decision.h"
 #include "producers/registry_capture.h"
+#include "producers/rundown.h"
 
 namespace sluice {
 
@@ -82,7 +83,7 @@ class registry_producer {
   protocol::registration registered_ = protocol::registration::none;
   LARGE_INTEGER cookie_{};
   atomic_word ready_{};  // 1: cookie_ stands
-  EX_RUNDOWN_REF rundown_{};
+  rundown callbacks_;
   registry_capture_store store_;
 
   // What an operation is captured in if there is no memory: nothing but that it happened.

@@ -30,22 +30,6 @@ class critical_region {
   critical_region& operator=(const critical_region&) = delete;
 };
 
-// One reference on a rundown; false once the owner has begun to wait. Up to DISPATCH_LEVEL.
-class rundown_reference {
- public:
-  explicit rundown_reference(EX_RUNDOWN_REF& rundown)
-      : rundown_(ExAcquireRundownProtection(&rundown) ? &rundown : nullptr) {}
-  ~rundown_reference() {
-    if (rundown_ != nullptr) ExReleaseRundownProtection(rundown_);
-  }
-  rundown_reference(const rundown_reference&) = delete;
-  rundown_reference& operator=(const rundown_reference&) = delete;
-  explicit operator bool() const { return rundown_ != nullptr; }
-
- private:
-  EX_RUNDOWN_REF* rundown_;
-};
-
 // A spin lock held at DISPATCH_LEVEL. From any IRQL up to DISPATCH_LEVEL.
 class spin_lock_scope {
  public:

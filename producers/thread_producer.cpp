@@ -41,7 +41,7 @@ NTSTATUS thread_producer::start(channel& to, first_threads& threads, bool proces
   channel_ = &to;
   threads_ = &threads;
   processes_seen_ = processes_seen;
-  ExInitializeRundownProtection(&rundown_);
+  callbacks_.start();
   running = this;
   const NTSTATUS status = PsSetCreateThreadNotifyRoutine(&on_notify);
   if (NT_SUCCESS(status)) registered_ = protocol::registration::plain;
@@ -51,7 +51,7 @@ NTSTATUS thread_producer::start(channel& to, first_threads& threads, bool proces
 void thread_producer::stop() {
   PAGED_CODE();
   if (registered_ == protocol::registration::none) return;
-  ExWaitForRundownProtectionRelease(&rundown_);
+  callbacks_.end();
   (void)PsRemoveCreateThreadNotifyRoutine(&on_notify);
   registered_ = protocol::registration::none;
   running = nullptr;
@@ -59,7 +59,7 @@ void thread_producer::stop() {
 
 VOID NTAPI thread_producer::on_notify(HANDLE pid, HANDLE tid, BOOLEAN create) {
   thread_producer& self = *running;
-  const rundown_reference reference(self.rundown_);
+  const rundown_reference reference(self.callbacks_);
   if (!reference) return;
   if (create) {
     self.created(pid, tid);

@@ -7,6 +7,7 @@
 #include "kernel_port/driver/protocol.h"
 #include "producers/channel.h"
 #include "producers/first_threads.h"
+#include "producers/rundown.h"
 
 namespace sluice {
 
@@ -33,7 +34,7 @@ class thread_producer {
   first_threads* threads_ = nullptr;
   bool processes_seen_ = false;
   protocol::registration registered_ = protocol::registration::none;
-  EX_RUNDOWN_REF rundown_{};
+  rundown callbacks_;
 };
 
 }  // namespace sluice

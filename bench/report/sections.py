@@ -66,7 +66,7 @@ def callback_parts(results):
     reserve = results.figure("callback/whole/channel_reserve")
     parts.append(("snapshot (process, thread), critical region, a record that stays open", "both",
                   difference(reserve, before)))
-    for step, name, whose in (("rundown", "rundown reference", "simulation"), ("type_switch", "filter: type switched on",
+    for step, name, whose in (("rundown", "rundown reference", "ours"), ("type_switch", "filter: type switched on",
                                                                              "ours"),
                               ("string", "path captured and copied", "ours")):
         parts.append((name, whose, results.figure(f"callback/alone/{step}")))
@@ -86,7 +86,7 @@ def callback_section(results, directory):
     own = results.figure("callback/chain/7_wake")
     return f"""## A callback, by parts
 
-**On the simulated kernel**: raising IRQL, the performance counter, rundown and the current process are functions of
+**On the simulated kernel**: raising IRQL, the performance counter and the current process are functions of
 `kernel_port/sim`, with its checks inside. They say nothing about Windows; the parts called *ours* are the same code in a
 driver. Parts down to the wake-up look are differences: a function with one part more, each measured by itself. Those that
 follow it are measured alone, so that the sum need not be exact: what is left is the *rest*. Payload: 64 bytes (for the

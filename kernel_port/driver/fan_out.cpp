@@ -1,4 +1,5 @@
 // The worker's side of the distribution: when the device's reader needs a queue, and how it is served from it.
+#include "kernel_port/driver/spin.h"
 #include "kernel_port/driver/worker.h"
 
 namespace sluice {
@@ -82,7 +83,7 @@ bool worker::serve_client_flushes() {
   }
   if (begun) {
     // The margin passes first: what was closed before the request is older than T in the next pass.
-    KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
+    spin_for(margin_ticks_ + 1);
     const bool complete = pass().end != pass_end::sink_full;
     const distribution::lock held(clients_);
     clients_.note_pass(complete, shared_out_to_);

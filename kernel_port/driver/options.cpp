@@ -59,6 +59,7 @@ driver_options read_options(PUNICODE_STRING registry_path) {
   parameters.read(u"HoldUntilAttach", options.hold_until_attach);
   parameters.read(u"Mode", options.mode);
   parameters.read(u"AnchorSeconds", options.anchor_seconds);
+  parameters.read(u"Port", options.port);
   return options;
 }
 

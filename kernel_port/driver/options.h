@@ -15,6 +15,8 @@
 //                               pipeline/tail.h)                        0
 //   AnchorSeconds               while events flow, an anchor (how times stand to UTC) goes into the stream that often; 0: only at the
 //                               start, and after the system time was set      60
+//   Port                        1: the driver registers with the filter manager and opens the filter communication port.
+//                               0: it does neither, and calls nothing of the filter manager      1
 // All REG_DWORD. A value that contradicts another fails the start with STATUS_INVALID_PARAMETER.
 #pragma once
 
@@ -37,6 +39,7 @@ struct driver_options {
   uint32_t hold_until_attach = 1;
   uint32_t mode = 0;
   uint32_t anchor_seconds = 60;
+  uint32_t port = 1;
 
   ring_geometry main_geometry() const {
     return {ring_bytes, max_record_bytes != 0 ? max_record_bytes : longest_record(ring_bytes),

@@ -35,12 +35,7 @@ void port::start(PDRIVER_OBJECT driver, const kernel_functions& functions, chann
   worker_ = &from;
   owner_ = whose;
   KeInitializeEvent(&stopping_, NotificationEvent, FALSE);
-  for (slot& place : slots_) {
-    place.owner = this;
-    ExInitializeRundownProtection(&place.messages);
-    ExWaitForRundownProtectionRelease(&place.messages);
-    ExRundownCompleted(&place.messages);
-  }
+  for (slot& place : slots_) place.owner = this;
   status_ = bring_up();
   if (status_ != STATUS_FLT_NOT_INITIALIZED) return;
   OBJECT_ATTRIBUTES attributes;

@@ -8,11 +8,14 @@
 // A client's cookie is a slot, which stays: a message that is on its way while its client is disconnected finds out by the slot's
 // rundown, and not in freed memory.
 //
+// Parameters\Port = 0: no filter and no port, and no function of the filter manager is called. For kernels without one.
+//
 // One port per driver image: the filter manager's unload callback has no context.
 #pragma once
 
 #include "kernel_port/driver/port_client.h"
 #include "kernel_port/driver/worker.h"
+#include "producers/rundown.h"
 
 namespace sluice {
 
@@ -32,7 +35,8 @@ class port {
   port(const port&) = delete;
   port& operator=(const port&) = delete;
 
-  // PASSIVE_LEVEL, in DriverEntry, when everything else stands. There may be no port afterwards: status().
+  // PASSIVE_LEVEL, in DriverEntry, when everything else stands. There may be no port afterwards: status(). Without start there is
+  // none, and STATUS_NOT_SUPPORTED says why.
   void start(PDRIVER_OBJECT driver, const kernel_functions& functions, channel& events, worker& from, const owner& whose);
   // PASSIVE_LEVEL. Disconnects the clients; returns when no callback and no thread of the port is left. May be called again.
   void stop();
@@ -42,10 +46,10 @@ class port {
 
  private:
   struct slot {
-    port* owner;
-    EX_RUNDOWN_REF messages;  // of the client; run down while there is none
-    LONG taken;
-    port_client* client;
+    port* owner = nullptr;
+    rundown messages;  // of the client; ended while there is none
+    LONG taken = 0;
+    port_client* client = nullptr;
   };
 
   NTSTATUS bring_up();
@@ -77,7 +81,7 @@ class port {
   PFLT_PORT server_ = nullptr;
   PVOID thread_ = nullptr;
   KEVENT stopping_{};
-  slot slots_[protocol::max_port_clients] = {};
+  slot slots_[protocol::max_port_clients];
   message_limit messages_{message_limit::of_all};
 };
 

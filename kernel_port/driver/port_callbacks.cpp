@@ -72,7 +72,7 @@ NTSTATUS port::connect(PFLT_PORT client_port, const client_stream::wishes& what,
     InterlockedExchange(&place->taken, 0);
     return status;
   }
-  ExReInitializeRundownProtection(&place->messages);
+  place->messages.start();
   *cookie = place;
   return STATUS_SUCCESS;
 }
@@ -96,8 +96,7 @@ VOID NTAPI port::on_disconnect(PVOID cookie) {
   PAGED_CODE();
   const critical_region region;
   slot& place = *static_cast<slot*>(cookie);
-  ExWaitForRundownProtectionRelease(&place.messages);
-  ExRundownCompleted(&place.messages);
+  place.messages.end();
   place.client->stop();
   destroy(place.client);
   place.client = nullptr;

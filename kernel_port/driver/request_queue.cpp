@@ -1,33 +1,57 @@
 #include "kernel_port/driver/request_queue.h"
 
 namespace sluice {
+namespace {
+
+// Ours while a request is in a queue.
+PVOID& queue_of(PIRP irp) { return irp->Tail.Overlay.DriverContext[0]; }
+
+}  // namespace
 
 void request_queue::start() {
   InitializeListHead(&requests_);
   KeInitializeSpinLock(&lock_);
-  IoCsqInitialize(&queue_, &insert_irp, &remove_irp, &peek_next_irp, &acquire_lock, &release_lock, &complete_cancelled);
 }
 
-VOID NTAPI request_queue::insert_irp(PIO_CSQ queue, PIRP irp) {
-  InsertTailList(&from(queue).requests_, &irp->Tail.Overlay.ListEntry);
+// The kernel says that a request is cancelled and then takes its routine, both under its own lock for that. So whoever sees, under this
+// lock, that it is not cancelled, and has set the routine there, will hear of it.
+void request_queue::insert(PIRP irp) {
+  IoMarkIrpPending(irp);
+  queue_of(irp) = this;
+  bool cancelled = false;
+  {
+    const spin_lock_scope lock(lock_);
+    KIRQL irql;
+    IoAcquireCancelSpinLock(&irql);
+    cancelled = irp->Cancel != FALSE;
+    if (!cancelled) (void)IoSetCancelRoutine(irp, &on_cancel);
+    IoReleaseCancelSpinLock(irql);
+    if (!cancelled) InsertTailList(&requests_, &irp->Tail.Overlay.ListEntry);
+  }
+  if (cancelled) complete(irp, STATUS_CANCELLED);
 }
 
-VOID NTAPI request_queue::remove_irp(PIO_CSQ, PIRP irp) { RemoveEntryList(&irp->Tail.Overlay.ListEntry); }
-
-PIRP NTAPI request_queue::peek_next_irp(PIO_CSQ queue, PIRP irp, PVOID file) {
-  LIST_ENTRY& head = from(queue).requests_;
-  PLIST_ENTRY entry = irp != nullptr ? irp->Tail.Overlay.ListEntry.Flink : head.Flink;
-  for (; entry != &head; entry = entry->Flink) {
-    PIRP const candidate = CONTAINING_RECORD(entry, IRP, Tail.Overlay.ListEntry);
-    if (file == nullptr || IoGetCurrentIrpStackLocation(candidate)->FileObject == file) return candidate;
+PIRP request_queue::remove(PFILE_OBJECT file) {
+  const spin_lock_scope lock(lock_);
+  for (PLIST_ENTRY entry = requests_.Flink; entry != &requests_; entry = entry->Flink) {
+    PIRP const irp = CONTAINING_RECORD(entry, IRP, Tail.Overlay.ListEntry);
+    if (file != nullptr && IoGetCurrentIrpStackLocation(irp)->FileObject != file) continue;
+    if (IoSetCancelRoutine(irp, nullptr) == nullptr) continue;  // being cancelled: on_cancel waits for the lock
+    RemoveEntryList(entry);
+    return irp;
   }
   return nullptr;
 }
 
-VOID NTAPI request_queue::acquire_lock(PIO_CSQ queue, PKIRQL irql) { KeAcquireSpinLock(&from(queue).lock_, irql); }
-
-VOID NTAPI request_queue::release_lock(PIO_CSQ queue, KIRQL irql) { KeReleaseSpinLock(&from(queue).lock_, irql); }
-
-VOID NTAPI request_queue::complete_cancelled(PIO_CSQ, PIRP irp) { complete(irp, STATUS_CANCELLED); }
+// With the kernel's lock for cancelling held, which comes after ours elsewhere: first of all it is released.
+VOID NTAPI request_queue::on_cancel(PDEVICE_OBJECT, PIRP irp) {
+  request_queue& self = *static_cast<request_queue*>(queue_of(irp));
+  IoReleaseCancelSpinLock(irp->CancelIrql);
+  {
+    const spin_lock_scope lock(self.lock_);
+    RemoveEntryList(&irp->Tail.Overlay.ListEntry);
+  }
+  complete(irp, STATUS_CANCELLED);
+}
 
 }  // namespace sluice

@@ -1,5 +1,8 @@
-// Requests of clients that wait for the worker: a cancel-safe queue. A cancelled request completes with
-// STATUS_CANCELLED, wherever it stands in the queue. Up to DISPATCH_LEVEL.
+// Requests of clients that wait for the worker: a cancel-safe queue, by the protocol that Windows documents for cancel routines and with
+// nothing else of the kernel, so that it works on each alike. Up to DISPATCH_LEVEL.
+//
+// Whoever takes a request's cancel routine away completes the request: remove() for its caller, or the kernel, which then calls the
+// routine. Either way a request leaves the list under the lock, by the hand of whoever completes it.
 #pragma once
 
 #include "producers/scopes.h"
@@ -20,25 +23,19 @@ class request_queue {
   request_queue& operator=(const request_queue&) = delete;
 
   void start();
-  // Marks the request pending; the caller returns STATUS_PENDING from its dispatch routine.
-  void insert(PIRP irp) { IoCsqInsertIrp(&queue_, irp, nullptr); }
+  // Marks the request pending; the caller returns STATUS_PENDING from its dispatch routine. One that is cancelled completes with
+  // STATUS_CANCELLED, wherever it stands in the queue.
+  void insert(PIRP irp);
   // The oldest request of `file`, or of anyone if null. The caller completes it.
-  PIRP remove(PFILE_OBJECT file = nullptr) { return IoCsqRemoveNextIrp(&queue_, file); }
+  PIRP remove(PFILE_OBJECT file = nullptr);
   // Completes all requests of `file`, or of everyone.
   void cancel(PFILE_OBJECT file = nullptr) {
     while (PIRP irp = remove(file)) complete(irp, STATUS_CANCELLED);
   }
 
  private:
-  static request_queue& from(PIO_CSQ queue) { return *CONTAINING_RECORD(queue, request_queue, queue_); }
-  static VOID NTAPI insert_irp(PIO_CSQ queue, PIRP irp);
-  static VOID NTAPI remove_irp(PIO_CSQ queue, PIRP irp);
-  static PIRP NTAPI peek_next_irp(PIO_CSQ queue, PIRP irp, PVOID file);
-  static VOID NTAPI acquire_lock(PIO_CSQ queue, PKIRQL irql);
-  static VOID NTAPI release_lock(PIO_CSQ queue, KIRQL irql);
-  static VOID NTAPI complete_cancelled(PIO_CSQ queue, PIRP irp);
+  static VOID NTAPI on_cancel(PDEVICE_OBJECT device, PIRP irp);
 
-  IO_CSQ queue_{};
   LIST_ENTRY requests_{};
   KSPIN_LOCK lock_{};
 };

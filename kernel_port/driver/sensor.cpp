@@ -100,6 +100,7 @@ NTSTATUS sensor::start(PDRIVER_OBJECT driver, const driver_options& options) {
   // A kernel that gives no registry callback is no reason not to load: the capabilities say so.
   status = registry_.start(channel_, functions_, driver, options.registry_operations, options.registry_data_bytes);
   if (!NT_SUCCESS(status)) return status;
+  if (options.port == 0) return STATUS_SUCCESS;
   // Nor is one without a filter manager: clients read the device.
   port_.start(driver, functions_, channel_, worker_,
               {this,
@@ -154,7 +155,8 @@ protocol::capabilities sensor::capabilities() {
   answer.anchor_utc = clock.anchor.utc;
   answer.clock_epoch = clock.epoch;
   answer.clock_offset = clock.offset;
-  answer.features = mapping_.is_supported() ? protocol::feature_mapping : 0;
+  if (mapping_.is_supported()) answer.features |= protocol::feature_mapping;
+  if (NT_SUCCESS(port_.status())) answer.features |= protocol::feature_port;
   return answer;
 }
 

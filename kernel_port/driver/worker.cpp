@@ -1,5 +1,7 @@
 #include "kernel_port/driver/worker.h"
 
+#include "kernel_port/driver/spin.h"
+
 namespace sluice {
 
 NTSTATUS worker::start(channel& from, const kernel_functions& functions, const driver_options& options) {
@@ -224,7 +226,7 @@ bool worker::serve_flush(const pass_result& last) {
   // Bounded: a client that flushes without pause completes its own reads early, and does not hold the worker.
   for (uint32_t attempt = 0; attempt < 16; ++attempt) {
     // The margin passes first: what was closed before the request is older than T in the next pass.
-    KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
+    spin_for(margin_ticks_ + 1);
     const pass_result result = pass();
     if (!direct_ || result.end == pass_end::sink_full || !open_batch()) {
       // More than one batch, or nobody reads yet, or the reader has got a queue: the flush goes on with the next read.
@@ -285,7 +287,7 @@ void worker::sleep() {
 // The margin, by spinning: no timer of the kernel is that fine. Where that does not help for long, by sleeping.
 void worker::pause(uint32_t attempt) {
   if (attempt < 16) {
-    KeStallExecutionProcessor(static_cast<ULONG>(margin_ticks_ * 1000000 / frequency_) + 1);
+    spin_for(margin_ticks_ + 1);
   } else {
     LARGE_INTEGER interval;
     interval.QuadPart = -10000;  // 1 ms

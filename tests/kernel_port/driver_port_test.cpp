@@ -230,8 +230,10 @@ TEST(driver_port_start, the_port_comes_up_when_the_filter_manager_has_started) {
   EXPECT_EQ(device.file.control(protocol::code_clients, {}, {reinterpret_cast<uint8_t*>(&header), sizeof header}, bytes),
             STATUS_SUCCESS);
   EXPECT_EQ(header.port_status, STATUS_FLT_NOT_INITIALIZED);
+  EXPECT_EQ(device.capabilities().features & protocol::feature_port, 0u);
   on.machine.start_filter_manager();
   ASSERT_TRUE(wait_until([&] { return client.connect(on.machine) == STATUS_SUCCESS; }));
+  EXPECT_TRUE(wait_until([&] { return (device.capabilities().features & protocol::feature_port) != 0; }));
   sim::load_image({.base = 1});
   EXPECT_EQ(of_type(client.drain(), event_type_image_load).size(), 1u);
 }
@@ -252,6 +254,25 @@ TEST(driver_port_start, without_a_port_the_device_serves) {
   EXPECT_EQ(device.file.control(protocol::code_clients, {}, {reinterpret_cast<uint8_t*>(&header), sizeof header}, bytes),
             STATUS_SUCCESS);
   EXPECT_EQ(header.port_status, STATUS_OBJECT_NAME_NOT_FOUND);
+  EXPECT_EQ(device.capabilities().features & protocol::feature_port, 0u);
+}
+
+// For kernels without a filter manager: nothing of it is called.
+TEST(driver_port_start, an_option_does_without_the_filter_manager) {
+  loaded_machine on({.service_parameters = {{u"Sluice", u"Port", 0}}});
+  ASSERT_EQ(on.status, STATUS_SUCCESS);
+  EXPECT_EQ(on.machine.in_use().filters, 0u);
+  class client device(on.machine);
+  EXPECT_EQ(device.capabilities().features & protocol::feature_port, 0u);
+  port_client client;
+  EXPECT_EQ(client.connect(on.machine), STATUS_OBJECT_NAME_NOT_FOUND);
+  sim::load_image({.base = 1});
+  EXPECT_EQ(of_type(device.drain(), event_type_image_load).size(), 1u);
+  protocol::clients_header header{};
+  uint64_t bytes = 0;
+  EXPECT_EQ(device.file.control(protocol::code_clients, {}, {reinterpret_cast<uint8_t*>(&header), sizeof header}, bytes),
+            STATUS_SUCCESS);
+  EXPECT_EQ(header.port_status, STATUS_NOT_SUPPORTED);
 }
 
 // Every call that can fail: the client is refused, or gets its port, and nothing is left.

@@ -23,7 +23,9 @@ add_executable(driver_test
   driver_registry_load_test.cpp
   driver_registry_memory_test.cpp
   driver_registry_test.cpp
-  driver_stream_test.cpp)
+  driver_stream_test.cpp
+  request_queue_test.cpp
+  rundown_test.cpp)
 target_link_libraries(driver_test PRIVATE sluice_sensor sluice_simulated_system sluice_snapshot sluice_image GTest::gtest_main Threads::Threads)
 gtest_discover_tests(driver_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 
