@@ -1,7 +1,8 @@
 // The channel: what producers write to. One pair of rings per CPU (pipeline/cpu_rings.h), the types that are switched on,
 // and the signal to the consumer.
 //
-//   write      from any IRQL up to DISPATCH_LEVEL; payload from non-paged memory if at DISPATCH_LEVEL
+//   write      from any IRQL up to DISPATCH_LEVEL; payload from non-paged memory if at DISPATCH_LEVEL. Many records in one section:
+//              the caller's own, which proves the level
 //   reserve    from any IRQL up to DISPATCH_LEVEL; the record is filled and closed at the caller's IRQL
 //
 // The filter (producers/event_filter.h) stands in front of it: own events are judged here, the library's where they arise.
@@ -80,10 +81,13 @@ class channel {
   reserve_status write(uint16_t type, uint8_t version, const void* payload, uint32_t length) {
     if (filter_.is_set() && !filter_.keeps_own(type, payload, length)) [[unlikely]] return reserve_status::filtered;
     const dispatch_section section;
-    const uint32_t cpu = section.cpu();
-    const reserve_status status = rings_[cpu].write(type, version, payload, length);
-    if (status == reserve_status::ok) after_close(cpu, type);
-    return status;
+    return write_in(section.cpu(), type, version, payload, length);
+  }
+  // The same in the caller's section, for many records one after the other: the level is raised once for all of them. As long as it
+  // lasts nothing else runs on this processor: keep it to some tens of microseconds.
+  reserve_status write(const dispatch_section& section, uint16_t type, uint8_t version, const void* payload, uint32_t length) {
+    if (filter_.is_set() && !filter_.keeps_own(type, payload, length)) [[unlikely]] return reserve_status::filtered;
+    return write_in(section.cpu(), type, version, payload, length);
   }
 
   // The same, for the library itself, which writes records of its own rarely: a call instead of the whole path.
@@ -160,6 +164,13 @@ class channel {
 
   [[nodiscard]] NTSTATUS add_cpus(uint32_t count);
   static VOID NTAPI on_processor_change(PVOID context, PKE_PROCESSOR_CHANGE_NOTIFY_CONTEXT change, PNTSTATUS status);
+
+  // In the section of `cpu`.
+  reserve_status write_in(uint32_t cpu, uint16_t type, uint8_t version, const void* payload, uint32_t length) {
+    const reserve_status status = rings_[cpu].write(type, version, payload, length);
+    if (status == reserve_status::ok) after_close(cpu, type);
+    return status;
+  }
 
   // In the section. A LOSS record that goes in front of the reservation is closed here and now: nobody else would signal it
   // before the reservation's own end (W1).

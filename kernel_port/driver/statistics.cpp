@@ -68,13 +68,11 @@ bool worker::run_on_cpu(uint32_t cpu, PKDEFERRED_ROUTINE routine) {
   from.self = this;
   from.cpu = cpu;
   from.settled = false;
-  KeInitializeDpc(&from.dpc, routine, &from);
-  if (!set_target_processor(from.dpc, cpu)) return false;
-  KeSetImportanceDpc(&from.dpc, HighImportance);  // or another processor may leave it lying until its next tick
+  if (!from.call.aim(cpu, routine, &from)) return false;
   dpcs_ran_ = true;
   KeInitializeEvent(&from.done, SynchronizationEvent, FALSE);
   do {
-    KeInsertQueueDpc(&from.dpc, nullptr, nullptr);
+    from.call.start();
     KeWaitForSingleObject(&from.done, Executive, KernelMode, FALSE, nullptr);
   } while (!from.settled);
   return true;

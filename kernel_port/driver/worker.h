@@ -17,6 +17,7 @@
 #include "pipeline/batch_writer.h"
 #include "pipeline/native_merge.h"
 #include "pipeline/ring_copy.h"
+#include "producers/processor_call.h"
 
 namespace sluice {
 
@@ -199,7 +200,7 @@ class worker {
 
   // The answer of one CPU to a statistics request.
   struct cpu_snapshot {
-    KDPC dpc;
+    processor_call call;
     KEVENT done;
     worker* self;
     uint32_t cpu;

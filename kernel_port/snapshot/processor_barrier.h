@@ -6,7 +6,7 @@
 #pragma once
 
 #include "producers/pool.h"
-#include "producers/processors.h"
+#include "producers/processor_call.h"
 
 namespace sluice {
 
@@ -23,7 +23,7 @@ class processor_barrier {
   // PASSIVE_LEVEL. False: no memory.
   [[nodiscard]] bool create(const kernel_functions& functions) {
     KeInitializeEvent(&all_done_, SynchronizationEvent, FALSE);
-    return dpcs_.allocate(functions, maximum_processors());
+    return calls_.allocate(functions, maximum_processors());
   }
 
   void run() {
@@ -33,10 +33,8 @@ class processor_barrier {
     const uint32_t cpus = active_processors();
     outstanding_ = static_cast<LONG>(cpus);
     for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
-      KeInitializeDpc(&dpcs_[cpu], &on_cpu, this);
-      (void)set_target_processor(dpcs_[cpu], cpu);  // it runs, and is never removed
-      KeSetImportanceDpc(&dpcs_[cpu], HighImportance);  // or another processor may leave it lying until its next tick
-      KeInsertQueueDpc(&dpcs_[cpu], nullptr, nullptr);
+      (void)calls_[cpu].aim(cpu, &on_cpu, this);  // it runs, and is never removed
+      calls_[cpu].start();
     }
     KeWaitForSingleObject(&all_done_, Executive, KernelMode, FALSE, nullptr);
     has_run_ = true;
@@ -49,7 +47,7 @@ class processor_barrier {
     if (InterlockedDecrement(&self.outstanding_) == 0) KeSetEvent(&self.all_done_, IO_NO_INCREMENT, FALSE);
   }
 
-  nonpaged_array<KDPC> dpcs_;
+  nonpaged_array<processor_call> calls_;
   LONG outstanding_ = 0;
   KEVENT all_done_{};
   bool has_run_ = false;

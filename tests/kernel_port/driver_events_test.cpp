@@ -170,6 +170,49 @@ TEST(driver_events, a_type_that_the_driver_cannot_produce_is_refused) {
 }
 
 // R3: attempted against the callbacks raised, committed against the records received; open by walking headers.
+// One raise for all of them; the same account, the same order, the same filter and the same signal as one by one.
+TEST(driver_events, own_events_of_one_section_arrive_in_their_order) {
+  loaded_machine on;
+  client reader(on.machine);
+  uint16_t type = 0;
+  ASSERT_EQ(sensor_under_test->types().register_type(sample_type, type), STATUS_SUCCESS);
+  (void)reader.drain();
+  constexpr uint64_t count = 100;
+  {
+    const dispatch_section section;
+    for (uint64_t i = 0; i < count; ++i) {
+      const sample_event event{i};
+      EXPECT_EQ(sensor_under_test->events().write(section, type, 1, &event, sizeof event), reserve_status::ok);
+    }
+  }
+  const auto records = of_type(reader.drain(), type);
+  ASSERT_EQ(records.size(), count);
+  for (uint64_t i = 0; i < count; ++i) EXPECT_EQ(records[i].as<sample_event>().value, i);
+  EXPECT_EQ(sum_of(reader.statistics(), type).committed, count);
+}
+
+// The reader sleeps: a record of a section wakes it as any other does.
+TEST(driver_events, an_own_event_of_a_section_wakes_the_reader) {
+  loaded_machine on;
+  client reader(on.machine);
+  uint16_t type = 0;
+  ASSERT_EQ(sensor_under_test->types().register_type(sample_type, type), STATUS_SUCCESS);
+  (void)reader.drain();
+  std::vector<received> records;
+  std::thread reading([&] {
+    while (of_type(records, type).empty() && reader.read(records) == STATUS_SUCCESS) {
+    }
+  });
+  eventually([&] { return sensor_under_test->events().wake().after_close() == announcement::any_close; });
+  {
+    const dispatch_section section;
+    const sample_event event{7};
+    EXPECT_EQ(sensor_under_test->events().write(section, type, 1, &event, sizeof event), reserve_status::ok);
+  }
+  reading.join();
+  EXPECT_EQ(of_type(records, type).size(), 1u);
+}
+
 TEST(driver_events, the_account_agrees_with_what_was_raised_and_what_was_received) {
   loaded_machine on;
   client reader(on.machine);

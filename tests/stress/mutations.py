@@ -118,16 +118,17 @@ MUTATIONS = [
              (CHANNEL, "    record.close(state);\n    after_close(cpu, type);", "    after_close(cpu, type);\n    record.close(state);")),
     mutation("write looks at the announcement behind its section (the thread can be suspended in between)",
              (CHANNEL, """    const dispatch_section section;
-    const uint32_t cpu = section.cpu();
-    const reserve_status status = rings_[cpu].write(type, version, payload, length);
-    if (""", """    uint32_t cpu;
+    return write_in(section.cpu(), type, version, payload, length);
+""", """    uint32_t cpu;
     reserve_status status;
     {
       const dispatch_section section;
       cpu = section.cpu();
       status = rings_[cpu].write(type, version, payload, length);
     }
-    if (""")),
+    if (status == reserve_status::ok) after_close(cpu, type);
+    return status;
+""")),
     mutation("a discard does not signal",
              (CHANNEL, "    record.close(state);\n    after_close(cpu, type);",
               "    record.close(state);\n    if (state == record_state::committed) after_close(cpu, type);")),
