@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <thread>
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -108,7 +109,17 @@ void mapping_source::attach_ring(uint32_t ring, const protocol::mapped_ring& map
   if (view.lane == lane_main) announced_[view.cpu] = mapped.announced;
 }
 
+// The merge is compiled without exceptions: none may pass through it.
 bool mapping_source::accept(const record_view<native_seam>& record) {
+  try {
+    return add(record);
+  } catch (...) {
+    failure_ = std::current_exception();
+    return false;
+  }
+}
+
+bool mapping_source::add(const record_view<native_seam>& record) {
   const uint64_t ahead = merge_.offset() - map_.clock_offset;
   if (!(record.type() == record_type_anchor && ahead != 0 ? add_anchor(record, ahead) : batch_.add(record))) return false;
   if (record.type() == record_type_loss && record.payload_length() >= sizeof(loss_payload)) {
@@ -143,7 +154,11 @@ void mapping_source::note_set_aside(const record_view<native_seam>& record) {
     note.payload.pid = record.data.load(record.offset + record_header_size);
     note.payload.tid = record.data.load(record.offset + record_header_size + 4);
   }
-  overdue_.push_back(note);
+  try {
+    overdue_.push_back(note);
+  } catch (...) {
+    failure_ = std::current_exception();
+  }
 }
 
 bool mapping_source::begin_epoch(const epoch_start& start) {
@@ -154,6 +169,7 @@ bool mapping_source::begin_epoch(const epoch_start& start) {
 
 pass_result mapping_source::pass() {
   const pass_result result = merge_.pass(outer_sink(*this));
+  if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
   if (!overdue_.empty()) add_overdue();
   return result;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <atomic>
+#include <exception>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -50,6 +51,7 @@ class mapping_source : public driver_source {
   // What a merge pass hands records to.
   friend class outer_sink;
   bool accept(const record_view<native_seam>& record);
+  bool add(const record_view<native_seam>& record);
   void note_set_aside(const record_view<native_seam>& record);
   bool begin_epoch(const epoch_start& start);
   static uint64_t read_counter(void* system) { return static_cast<nt_system*>(system)->counter(); }
@@ -81,6 +83,7 @@ class mapping_source : public driver_source {
   std::vector<uint64_t> announced_;  // events that LOSS records have told of, by CPU
   std::vector<overdue_note> overdue_;
   native_merge merge_;
+  std::exception_ptr failure_;  // of what the merge called
   batch_writer batch_;
   clock::time_point looked_after_rings_{};
   bool gone_ = false;

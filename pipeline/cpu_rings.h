@@ -105,8 +105,9 @@ class cpu_rings {
     return spare_.reclaim_some(ledger_) && main_settled;
   }
   positions where() const {
-    return {{main_.reclaimed_position(), spare_.reclaimed_position()},
-            {main_.write_position(), spare_.write_position()}};
+    positions found;
+    put_positions(found);
+    return found;
   }
   const account_row& row(uint32_t type) const { return ledger_.row(type); }
   uint64_t violations() const { return past_violations_ + main_.violations() + spare_.violations(); }
@@ -121,10 +122,19 @@ class cpu_rings {
     past_violations_ += static_cast<uint64_t>(main_.violations()) + spare_.violations();
     main_.restart_consumer();
     spare_.restart_consumer();
-    return {{main_.reclaimed_extended(), spare_.reclaimed_extended()}, where(), ledger_.announced_events()};
+    restart made{{main_.reclaimed_extended(), spare_.reclaimed_extended()}, {}, ledger_.announced_events()};
+    put_positions(made.where);
+    return made;
   }
 
  private:
+  SLUICE_ALWAYS_INLINE void put_positions(positions& to) const {
+    to.reclaimed[lane_main] = main_.reclaimed_position();
+    to.reclaimed[lane_spare] = spare_.reclaimed_position();
+    to.written[lane_main] = main_.write_position();
+    to.written[lane_spare] = spare_.write_position();
+  }
+
   // record_type_invalid is 0 and wraps: one comparison.
   static SLUICE_ALWAYS_INLINE bool is_type(uint16_t type) {
     static_assert(record_type_invalid == 0);
@@ -166,7 +176,7 @@ class cpu_rings {
 
   // Finds room in the main ring, with whatever that takes, or in the spare ring for a critical event. Null: there is none;
   // the event is dropped, counted and joins the gap.
-  SLUICE_NEVER_INLINE ring<seam>* place_somewhere(record_shape shape, open_record<seam>& record,
+  SLUICE_NEVER_INLINE ring<seam>* place_somewhere(const record_shape& shape, open_record<seam>& record,
                                                   open_record<seam>& loss) {
     const bool for_spare = shape.critical && shape.length <= spare_.max_record();
     if (for_spare && spare_first_ && spare_.place(shape, ledger_, record, loss)) return &spare_;

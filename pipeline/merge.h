@@ -63,7 +63,7 @@ class merge {
   merge(clock source, order_policy policy) : clock_(source), order_(policy) {}
 
   // `readers` in the order of (cpu, lane). `heads` has `count` elements, `nodes` tournament_nodes(count).
-  void attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count, merge_options options = {}) {
+  void attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count, const merge_options& options = {}) {
     readers_ = readers;
     heads_ = heads;
     count_ = count;

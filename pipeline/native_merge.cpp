@@ -2,7 +2,8 @@
 
 namespace sluice {
 
-void native_merge::attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count, merge_options options) {
+void native_merge::attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count,
+                          const merge_options& options) {
   merge::attach(readers, heads, nodes, count, options);
 }
 

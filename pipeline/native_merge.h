@@ -3,6 +3,8 @@
 // pass is the same machine code on both sides of a mapping, and a test compares it instruction by instruction in what was linked
 // (tests/gates/same_code.py).
 //
+// It is compiled without exceptions: what it calls lets none out.
+//
 // Whoever has a clock or an order of his own takes the template (pipeline/merge.h). One consumer thread. Freestanding. IRQL: that of
 // the memory, and of what is called.
 #pragma once
@@ -57,7 +59,8 @@ class native_merge : public merge<native_seam, outer_clock, slack_order> {
   using merge::merge;
 
   // As in the template; these are what is compiled once.
-  void attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count, merge_options options = {});
+  void attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count,
+              const merge_options& options = {});
   pass_result pass(const outer_sink& sink);
   void release();
 };

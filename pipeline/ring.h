@@ -101,7 +101,7 @@ class ring {
 
   // Steps 1 and 2 of a reservation, and the header of step 3, unpublished: finds room for the record, and for a LOSS
   // record in front of it if the ledger has a gap (loss.length is 0 if not). False: no room. Nothing has changed then.
-  SLUICE_NEVER_INLINE bool place(record_shape shape, ledger<seam>& ledger, open_record<seam>& record,
+  SLUICE_NEVER_INLINE bool place(const record_shape& shape, ledger<seam>& ledger, open_record<seam>& record,
                                  open_record<seam>& loss) {
     uint32_t need = record_stride(shape.length);
     loss.length = 0;

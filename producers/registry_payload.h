@@ -2,6 +2,7 @@
 // the registry gave, each read once. Up to APC_LEVEL.
 #pragma once
 
+#include "pipeline/copy.h"
 #include "producers/registry_capture.h"
 #include "producers/user_memory.h"
 

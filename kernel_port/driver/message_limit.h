@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernel_port/driver/protocol.h"
+#include "kernel_port/nt/nt.h"
 
 namespace sluice {
 

@@ -89,5 +89,5 @@ function(add_nt_driver name)
     VERBATIM)
   add_custom_target(${name}_sys ALL DEPENDS ${image})
   set_target_properties(${name}_sys PROPERTIES NT_IMAGE ${image} NT_OBJECTS "${objects}" NT_OBJDUMP ${nt_objdump}
-                        NT_COMPILER ${nt_compiler})
+                        NT_COMPILER ${nt_compiler} NT_COMPILE_OPTIONS "${nt_compile_options};${nt_machine_compile_options}")
 endfunction()

@@ -326,7 +326,7 @@ typedef enum _WORK_QUEUE_TYPE { CriticalWorkQueue, DelayedWorkQueue, HyperCritic
 
 EXTERN_C_END
 
-#ifdef __cplusplus
+#if defined(__cplusplus) && UINTPTR_MAX > 0xffffffffu  // sizes of 64-bit NT
 static_assert(sizeof(IRP) == 0xd0 && offsetof(IRP, IoStatus) == 0x30 && offsetof(IRP, CancelRoutine) == 0x68);
 static_assert(offsetof(IRP, Tail) == 0x78 && sizeof(IO_STACK_LOCATION) == 0x48);
 static_assert(offsetof(DRIVER_OBJECT, MajorFunction) == 0x70 && offsetof(FILE_OBJECT, FsContext) == 0x18);

@@ -132,7 +132,7 @@ VOID KeUnstackDetachProcess(PRKAPC_STATE ApcState);
 
 EXTERN_C_END
 
-#ifdef __cplusplus
+#if defined(__cplusplus) && UINTPTR_MAX > 0xffffffffu  // sizes of 64-bit NT
 static_assert(sizeof(PS_CREATE_NOTIFY_INFO) == 72 && offsetof(PS_CREATE_NOTIFY_INFO, ImageFileName) == 48);
 static_assert(sizeof(IMAGE_INFO) == 40 && sizeof(IMAGE_INFO_EX) == 56);
 #endif

@@ -262,7 +262,7 @@ VOID CmCallbackReleaseKeyObjectIDEx(PCUNICODE_STRING ObjectName);  // Windows 8
 
 EXTERN_C_END
 
-#ifdef __cplusplus
+#if defined(__cplusplus) && UINTPTR_MAX > 0xffffffffu  // sizes of 64-bit NT
 static_assert(sizeof(REG_SET_VALUE_KEY_INFORMATION) == 64 && sizeof(REG_POST_OPERATION_INFORMATION) == 56);
 static_assert(sizeof(REG_CREATE_KEY_INFORMATION) == 112 && sizeof(REG_CREATE_KEY_INFORMATION_V1) == 136);
 #endif

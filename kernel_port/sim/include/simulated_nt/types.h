@@ -168,7 +168,7 @@ typedef struct _EPROCESS *PEPROCESS, *PKPROCESS, *PRKPROCESS;
 typedef struct _KTHREAD *PKTHREAD, *PRKTHREAD, *PETHREAD;
 typedef struct _OBJECT_TYPE* POBJECT_TYPE;
 
-#ifdef __cplusplus
+#if defined(__cplusplus) && UINTPTR_MAX > 0xffffffffu  // sizes of 64-bit NT
 static_assert(sizeof(LONG) == 4 && sizeof(ULONG) == 4 && sizeof(WCHAR) == 2 && sizeof(UNICODE_STRING) == 16);
 #endif
 
