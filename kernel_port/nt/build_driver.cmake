@@ -1,5 +1,5 @@
-# add_nt_driver(NAME MACHINE <machine> SOURCES <file> ...): target NAME builds <binary dir>/<machine>/NAME.sys for an NT
-# kernel, from a Linux host.
+# add_nt_driver(NAME MACHINE <machine> SOURCES <file> ...): target NAME_sys (x86_64) or NAME_sys_<machine> builds
+# <binary dir>/<machine>/NAME.sys for an NT kernel, from a Linux host. Machines: the files toolchain-*.cmake.
 #
 # Driver sources know nothing of this: they are compiled as they stand. The file is bit-reproducible: no time stamp, no
 # path of the build machine, no debug information. Exports for gates: target properties NT_IMAGE, NT_OBJECTS, NT_COMPILER, NT_OBJDUMP.
@@ -22,7 +22,6 @@ set(nt_compile_options
 
 set(nt_link_options
   -nostdlib -nostartfiles -s
-  -Wl,--subsystem,native:6.1 -Wl,--major-os-version,6 -Wl,--minor-os-version,1
   -Wl,--section-alignment,0x1000 -Wl,--file-alignment,0x200
   -Wl,--dynamicbase -Wl,--nxcompat
   -Wl,--forceinteg                             # PsSetCreateProcessNotifyRoutineEx refuses images without it
@@ -45,10 +44,10 @@ function(add_nt_driver name)
     file(MAKE_DIRECTORY ${output})
     add_custom_command(
       OUTPUT ${fltmgr}
-      COMMAND ${nt_dlltool} --deterministic-libraries --temp-prefix fltmgr -d ${nt_directory}/imports/fltmgr.def
-              -l libfltmgr.a
+      COMMAND ${nt_dlltool} --deterministic-libraries --temp-prefix fltmgr -d ${nt_directory}/imports/${nt_fltmgr_definition}
+              ${nt_dlltool_options} -l libfltmgr.a
       WORKING_DIRECTORY ${output}
-      DEPENDS ${nt_directory}/imports/fltmgr.def
+      DEPENDS ${nt_directory}/imports/${nt_fltmgr_definition}
       COMMENT "NT ${driver_MACHINE}: import library of the filter manager"
       VERBATIM)
   endif()
@@ -81,13 +80,17 @@ function(add_nt_driver name)
   add_custom_command(
     OUTPUT ${image}
     COMMAND ${nt_compiler} ${nt_link_options} ${nt_machine_link_options} -Wl,-Map,${output}/${name}.map ${objects}
-            libfltmgr.a -lntoskrnl -lhal -o ${image}.linked
+            libfltmgr.a -lntoskrnl -lhal ${nt_machine_libraries} -o ${image}.linked
     COMMAND ${Python3_EXECUTABLE} ${nt_directory}/finish_image.py ${image}.linked ${image}
     WORKING_DIRECTORY ${output}
     DEPENDS ${objects} ${fltmgr} ${nt_directory}/finish_image.py
     COMMENT "NT ${driver_MACHINE}: linking ${name}.sys"
     VERBATIM)
-  add_custom_target(${name}_sys ALL DEPENDS ${image})
-  set_target_properties(${name}_sys PROPERTIES NT_IMAGE ${image} NT_OBJECTS "${objects}" NT_OBJDUMP ${nt_objdump}
+  set(target ${name}_sys_${driver_MACHINE})
+  if(driver_MACHINE STREQUAL "x86_64")
+    set(target ${name}_sys)
+  endif()
+  add_custom_target(${target} ALL DEPENDS ${image})
+  set_target_properties(${target} PROPERTIES NT_IMAGE ${image} NT_OBJECTS "${objects}" NT_OBJDUMP ${nt_objdump}
                         NT_COMPILER ${nt_compiler} NT_COMPILE_OPTIONS "${nt_compile_options};${nt_machine_compile_options}")
 endfunction()

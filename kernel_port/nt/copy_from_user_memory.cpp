@@ -2,6 +2,10 @@
 // handler around an inlined copy: so the copy is one function out of line, in assembly, with a scope table of its own.
 #include "producers/user_memory.h"
 
+#if defined(__i386__)
+#include "kernel_port/nt/exception_frame_i686.h"
+#endif
+
 #if defined(_MSC_VER) && !defined(__clang__)
 
 extern "C" __declspec(noinline) bool sluice_copy_from_user_memory(void* to, const void* from, size_t bytes) {
@@ -59,6 +63,33 @@ sluice_copy_from_user_memory:
     .globl sluice_copy_to_user_memory
     .def sluice_copy_to_user_memory; .scl 2; .type 32; .endef
     .set sluice_copy_to_user_memory, sluice_copy_from_user_memory
+)");
+
+#elif defined(__i386__)
+
+// bool copy(void* to, const void* from, size_t bytes), the arguments on the stack.
+asm(SLUICE_SCOPE_TABLE(copy) R"(
+    .globl _sluice_copy_from_user_memory
+    .def _sluice_copy_from_user_memory; .scl 2; .type 32; .endef
+    .p2align 4
+_sluice_copy_from_user_memory:
+)" SLUICE_ENTER_FRAME(copy) R"(
+    movl 8(%ebp), %edi
+    movl 12(%ebp), %esi
+    movl 16(%ebp), %ecx
+)" SLUICE_ENTER_SCOPE R"(
+    rep movsb
+)" SLUICE_LEAVE_SCOPE R"(
+    movl $1, %eax
+    jmp copy_returns
+)" SLUICE_TAKE_FAULT(copy) R"(
+    xorl %eax, %eax
+copy_returns:
+)" SLUICE_LEAVE_FRAME R"(
+    # The handler does not ask which side faulted: the way back is the same code.
+    .globl _sluice_copy_to_user_memory
+    .def _sluice_copy_to_user_memory; .scl 2; .type 32; .endef
+    .set _sluice_copy_to_user_memory, _sluice_copy_from_user_memory
 )");
 
 #else

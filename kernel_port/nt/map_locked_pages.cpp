@@ -3,6 +3,10 @@
 // copy_from_user_memory.cpp.
 #include "producers/user_mapping.h"
 
+#if defined(__i386__)
+#include "kernel_port/nt/exception_frame_i686.h"
+#endif
+
 #if defined(_MSC_VER) && !defined(__clang__)
 
 extern "C" __declspec(noinline) NTSTATUS sluice_map_locked_pages(PMDL mdl, ULONG priority, PVOID* address) {
@@ -62,6 +66,36 @@ sluice_map_locked_pages:
     .text
     .seh_endproc
 )");
+
+#elif defined(__i386__)
+
+// NTSTATUS map(PMDL mdl, ULONG priority, PVOID* address), the arguments on the stack.
+asm(SLUICE_SCOPE_TABLE(map) R"(
+    .globl _sluice_map_locked_pages
+    .def _sluice_map_locked_pages; .scl 2; .type 32; .endef
+    .p2align 4
+_sluice_map_locked_pages:
+)" SLUICE_ENTER_FRAME(map) R"(
+    pushl 12(%ebp)
+    pushl $0
+    pushl $0
+    pushl $1
+    pushl $1
+    pushl 8(%ebp)
+)" SLUICE_ENTER_SCOPE R"(
+    call *__imp__MmMapLockedPagesSpecifyCache@24
+)" SLUICE_LEAVE_SCOPE R"(
+    testl %eax, %eax
+    jz map_fails
+    movl 16(%ebp), %ecx
+    movl %eax, (%ecx)
+    xorl %eax, %eax
+    jmp map_returns
+)" SLUICE_TAKE_FAULT(map) R"(
+map_fails:
+    movl $0xc000009a, %eax
+map_returns:
+)" SLUICE_LEAVE_FRAME);
 
 #else
 #error "a mapping that survives an exception is needed for this machine"

@@ -110,6 +110,24 @@ __forceinline ULONG read_processor_number(VOID) {
 }
 #define KeGetCurrentProcessorNumber read_processor_number
 
+// --- Interlocked operations on 64 bits ----------------------------------------------------------------------------------
+
+// mingw-w64 has them for 64-bit machines only. `lock cmpxchg8b`, as the WDK's own: every processor since the Pentium, and no
+// floating-point register.
+#if defined(__i386__)
+__forceinline LONG64 InterlockedCompareExchange64(LONG64 volatile* Destination, LONG64 Exchange, LONG64 Comparand) {
+  return __sync_val_compare_and_swap(Destination, Comparand, Exchange);
+}
+__forceinline LONG64 InterlockedIncrement64(LONG64 volatile* Addend) {
+  LONG64 seen = *Addend;  // may be torn; the comparison finds out
+  for (;;) {
+    const LONG64 found = InterlockedCompareExchange64(Addend, seen + 1, seen);
+    if (found == seen) return seen + 1;
+    seen = found;
+  }
+}
+#endif
+
 // --- Processes -------------------------------------------------------------------------------------------------------
 
 typedef struct _PS_CREATE_NOTIFY_INFO {
