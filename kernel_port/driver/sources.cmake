@@ -37,3 +37,6 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/worker.cpp)
 
 set(SLUICE_DRIVER_SOURCES ${SLUICE_SENSOR_SOURCES} ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/driver_entry.cpp)
+
+# What is compiled for speed; the rest of the driver is compiled for size (kernel_port/nt/build_driver.cmake).
+set(SLUICE_FAST_SOURCES ${CMAKE_CURRENT_LIST_DIR}/../../pipeline/native_merge.cpp ${CMAKE_CURRENT_LIST_DIR}/../../producers/kernel_rings.cpp)

@@ -20,6 +20,9 @@ set(nt_compile_options
   -Wframe-larger-than=1024 -fstack-usage       # a kernel stack is 12 to 24 KB, shared with everyone below us
   -D_WIN32_WINNT=0x0A00 -DNTDDI_VERSION=0x0A000000)
 
+# Of the library's sources those in SLUICE_FAST_SOURCES, and every source that is none of the library's, are compiled for speed.
+set(nt_small_options -Oz)
+
 set(nt_link_options
   -nostdlib -nostartfiles -s
   -Wl,--section-alignment,0x1000 -Wl,--file-alignment,0x200
@@ -51,8 +54,16 @@ function(add_nt_driver name)
       COMMENT "NT ${driver_MACHINE}: import library of the filter manager"
       VERBATIM)
   endif()
+  # The fast ones first: of an inline function that several objects hold the linker takes the first copy.
+  set(fast)
+  foreach(source IN LISTS SLUICE_FAST_SOURCES)
+    if(source IN_LIST driver_SOURCES)
+      list(APPEND fast ${source})
+      list(REMOVE_ITEM driver_SOURCES ${source})
+    endif()
+  endforeach()
   set(objects)
-  foreach(source IN LISTS driver_SOURCES)
+  foreach(source IN LISTS fast driver_SOURCES)
     get_filename_component(path ${source} ABSOLUTE BASE_DIR ${nt_project_root})
     file(RELATIVE_PATH relative ${nt_project_root} ${path})
     set(object ${output}/${relative}.o)
@@ -62,11 +73,15 @@ function(add_nt_driver name)
       continue()  # drivers share the objects of the sources they share
     endif()
     set_property(GLOBAL APPEND PROPERTY NT_KNOWN_OBJECTS ${object})
+    set(size_options)
+    if(source IN_LIST SLUICE_DRIVER_SOURCES AND NOT source IN_LIST SLUICE_FAST_SOURCES)
+      set(size_options ${nt_small_options})
+    endif()
     get_filename_component(object_directory ${object} DIRECTORY)
     file(MAKE_DIRECTORY ${object_directory})
     add_custom_command(
       OUTPUT ${object}
-      COMMAND ${nt_compiler} ${nt_compile_options} ${nt_machine_compile_options} -frandom-seed=${relative}
+      COMMAND ${nt_compiler} ${nt_compile_options} ${size_options} ${nt_machine_compile_options} -frandom-seed=${relative}
               -I${nt_project_root} -isystem ${nt_ddk_include} -MD -MF ${object}.d -c ${path} -o ${object}
       DEPENDS ${path}
       DEPFILE ${object}.d

@@ -16,7 +16,8 @@ set(nt_dlltool_options --kill-at)
 set(nt_machine_libraries -lgcc)
 
 # A kernel may not touch x87, MMX or SSE registers without saving them.
-set(nt_machine_compile_options -march=i686 -mgeneral-regs-only)
+# Unwind tables are for debuggers only: exceptions go by the chain of handlers.
+set(nt_machine_compile_options -march=i686 -mgeneral-regs-only -fno-asynchronous-unwind-tables -fno-unwind-tables)
 set(nt_machine_link_options
   -Wl,--subsystem,native:5.2 -Wl,--major-os-version,5 -Wl,--minor-os-version,2
   -Wl,--entry,_DriverEntry@8

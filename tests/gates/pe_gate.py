@@ -1,26 +1,28 @@
 #!/usr/bin/env python3
-"""Gate: what an x86-64 NT kernel, with HVCI too, asks of a driver's file, as far as the file shows it.
+"""Gate: what an NT kernel (x86-64, with HVCI too, or i686) asks of a driver's file, as far as the file shows it.
 
-    pe_gate.py IMAGE --imports LIST --objdump PROGRAM OBJECT ...
+    pe_gate.py IMAGE --machine MACHINE --imports LIST [--imports LIST] --objdump PROGRAM [--smaller-than BYTES] OBJECT ...
 
-The image: headers, sections, directories, imports, unwind data. The objects it was linked from, each with its .su file:
-start-up code, calls of support routines, stack frames. This says what the documentation asks for; it does not prove that
-Windows loads the file. Exit status: 0 kept, 1 broken.
+The image: headers, size, sections, directories, imports, guarded code; x86-64: unwind data; i686: no instruction of x87, MMX or SSE. The
+objects it was linked from, each with its .su file: start-up code, calls of support routines, stack frames. This says what the
+documentation asks for; it does not prove that Windows loads the file. Exit status: 0 kept, 1 broken.
 """
 import argparse
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 from pe_image import SECTION_DISCARDABLE, SECTION_EXECUTE, SECTION_NOT_PAGED, SECTION_WRITE, Image
 
-MACHINE_AMD64 = 0x8664
+MACHINES = {"x86_64": 0x8664, "i686": 0x14C}
 SUBSYSTEM_NATIVE = 1
-OLDEST_SUBSYSTEM = (6, 1)
 OLDEST_NT = (5, 2)
 MAX_FRAME = 1024
-HIGH_ENTROPY_VA, DYNAMIC_BASE, FORCE_INTEGRITY, NX_COMPAT = 0x20, 0x40, 0x80, 0x100
+HIGH_ENTROPY_VA, DYNAMIC_BASE, FORCE_INTEGRITY, NX_COMPAT, NO_SEH = 0x20, 0x40, 0x80, 0x100, 0x400
+# The versions an image says it is for: x86-64 images get more from kernels since 6.0; an i686 image is for the oldest kernel, too.
+IMAGE_VERSIONS = {"x86_64": ((6, 0), (6, 1)), "i686": ((5, 1), (5, 2))}
 
 
 def require(condition, message):
@@ -28,8 +30,9 @@ def require(condition, message):
         raise ValueError(message)
 
 
-def check_file_header(image):
-    require(image["machine"] == MACHINE_AMD64, f"machine is {image['machine']:#x}, not x86-64")
+def check_file_header(image, machine):
+    require(image["machine"] == MACHINES[machine], f"machine is {image['machine']:#x}, not {machine}")
+    require(image.is_64_bit == (machine == "x86_64"), "the header is another machine's")
     flags = image["characteristics"]
     require(flags & 0x0002, "not marked as an executable image")
     require(not flags & 0x0001, "relocations are stripped: the image could be loaded at one address only")
@@ -38,18 +41,21 @@ def check_file_header(image):
     require(image["symbols"] == 0, "carries symbols")
 
 
-def check_optional_header(image):
+def check_optional_header(image, machine):
     require(image["section_alignment"] == 0x1000, "sections are not aligned to pages")
     require(image["file_alignment"] in (0x200, 0x1000), "file alignment is neither 512 nor 4096")
     require(image["size_of_image"] % 0x1000 == 0, "image size is not a multiple of a page")
     require(image["subsystem"] == SUBSYSTEM_NATIVE, f"subsystem is {image['subsystem']}, not native")
     for kind in ("os", "subsystem"):
         version = (image[kind + "_major"], image[kind + "_minor"])
-        require((6, 0) <= version <= OLDEST_SUBSYSTEM, f"{kind} version {version} is not that of the oldest NT supported")
+        require(IMAGE_VERSIONS[machine][0] <= version <= IMAGE_VERSIONS[machine][1], f"{kind} version {version} is not that of the oldest NT supported")
 
 
-def check_dll_characteristics(image):
+def check_dll_characteristics(image, machine):
     flags = image["dll_characteristics"]
+    if machine == "i686":
+        require(not flags & NO_SEH, "says that it handles no exceptions: the kernel would not call its handlers")
+        flags |= HIGH_ENTROPY_VA  # 64-bit images only
     for name, bit in (("DYNAMIC_BASE", DYNAMIC_BASE), ("NX_COMPAT", NX_COMPAT), ("HIGH_ENTROPY_VA", HIGH_ENTROPY_VA),
                       ("FORCE_INTEGRITY (process callbacks are refused without it)", FORCE_INTEGRITY)):
         require(flags & bit, f"lacks {name}")
@@ -78,7 +84,7 @@ def check_sections(image):
 def check_entry(image):
     section = image.section_at(image["entry"])
     require(section is not None and section.flags & SECTION_EXECUTE, "the entry point is not in code")
-    require(any(begin <= image["entry"] < end for begin, end, _ in image.functions()),
+    require(not image.is_64_bit or any(begin <= image["entry"] < end for begin, end, _ in image.functions()),
             "the entry point has no unwind data")
 
 
@@ -86,6 +92,7 @@ def check_directories(image):
     for name in ("export", "tls", "delay_import", "clr", "debug", "bound_import"):
         require(image.directory(name) == (0, 0), f"has a directory that a driver has no use for: {name}")
     require(image.directory("import")[1], "imports nothing: not a driver that does anything")
+    require(image.directory("relocation")[1], "has no relocations: it could be loaded at one address only")
 
 
 def check_unwind(image):
@@ -134,14 +141,69 @@ def check_guarded_copy(image):
             "process, and the call that maps into one")
 
 
-def read_import_list(text):
-    """{(module, name): version} from a list of imports."""
+def find_all(code, wanted):
+    at = code.find(wanted)
+    while at >= 0:
+        yield at
+        at = code.find(wanted, at + 1)
+
+
+ENTER_SCOPE, LEAVE_SCOPE = b"\xc7\x45\xfc\0\0\0\0", b"\xc7\x45\xfc\xff\xff\xff\xff"  # movl $0 / $-1, -4(%ebp)
+
+
+def check_guarded_frames(image):
+    """i686: the same two functions, each with a frame for the kernel's own _except_handler3: its scope table, and what lies in the scope."""
+    base, text = image["image_base"], image.section(".text")
+    code = bytes(image.data[text.raw : text.raw + text.size])
+    at_address = lambda where: code[where - base - text.address :]  # noqa: E731
+    handler = image.import_slot("_except_handler3")
+    require(handler is not None, "does not import _except_handler3: nothing survives an exception")
+    jumps = [base + text.address + at for at in find_all(code, b"\xff\x25" + (base + handler).to_bytes(4, "little"))]
+    require(len(jumps) == 1, f"{len(jumps)} ways lead to _except_handler3")
+    mapping = image.import_slot("MmMapLockedPagesSpecifyCache") or 0
+    may_fault = {b"\xf3\xa4": "copy", b"\xff\x15" + (base + mapping).to_bytes(4, "little"): "mapping"}
+    found = []
+    for at in find_all(code, b"\x68" + jumps[0].to_bytes(4, "little")):  # pushl $handler, behind pushl $scopes
+        where = f"the function around {text.address + at:#x}"
+        require(code[at - 5] == 0x68, f"{where} has a frame without a scope table")
+        scopes = image.file_offset(int.from_bytes(code[at - 4 : at], "little") - base)
+        enclosing, filter_, target = (image.read("<I", scopes + 4 * n) for n in range(3))
+        require(enclosing == 0xFFFFFFFF, f"{where}: its scope lies in another")
+        require(at_address(filter_)[:6] == b"\xb8\1\0\0\0\xc3", f"{where}: its handler does not take every exception")
+        first = code.find(ENTER_SCOPE, at) + len(ENTER_SCOPE)
+        last = code.find(LEAVE_SCOPE, first)
+        require(at < first < last < at + 128, f"{where}: its scope is nowhere")
+        found.append(may_fault.get(code[first:last]))
+        require(found[-1] is not None, f"{where}: its scope is not the copy of bytes alone, nor the call that maps")
+        behind = target - base - text.address - last
+        require(0 < behind < 64 and at_address(target)[:3] == b"\x8b\x65\xe8", f"{where}: its handler goes on elsewhere, or with another stack")
+    require(sorted(found) == ["copy", "mapping"], f"{len(found)} functions handle exceptions: {found}; two do: the copy from memory of a "
+            "process, and the call that maps into one")
+
+
+# x87, MMX and SSE, by register or by instruction.
+FLOATING_POINT = re.compile(r":\t(?:\w+ )*((?:f\w+|emms|wait|ldmxcsr|stmxcsr)\b.*|.*%(?:st\b|mm[0-7]|[xyz]mm\d).*)")
+
+
+def check_no_floating_point(image, objdump):
+    with tempfile.NamedTemporaryFile(suffix=".sys") as file:
+        file.write(image.data)
+        file.flush()
+        listing = subprocess.run([objdump, "-d", "--no-show-raw-insn", file.name], check=True, capture_output=True, text=True).stdout
+    require(listing.count("\n") > 1000, "objdump shows no code")
+    for line in listing.splitlines():
+        used = FLOATING_POINT.search(line)
+        require(not used, f"uses registers that a 32-bit kernel would have to save: {line.strip()}")
+
+
+def read_import_lists(paths):
+    """{(module, name): version} from lists of imports; a later list's word counts."""
     allowed = {}
-    for line in text.splitlines():
+    for line in "\n".join(pathlib.Path(path).read_text() for path in paths).splitlines():
         words = line.split("#")[0].split()
         if words:
             module, name, version = words
-            allowed[module.lower(), name] = tuple(map(int, version.split(".")))
+            allowed[module.lower(), name] = (99,) if version == "never" else tuple(map(int, version.split(".")))
     return allowed
 
 
@@ -153,14 +215,22 @@ def check_imports(image, allowed):
         require(version <= OLDEST_NT, f"imports {name}, which kernels before {version} lack: look it up at run time")
 
 
-def check_image(image, allowed):
-    check_file_header(image)
-    check_optional_header(image)
-    check_dll_characteristics(image)
+def check_size(image, limit):
+    require(len(image.data) < limit, f"is {len(image.data)} bytes; it has to be smaller than {limit}")
+
+
+def check_image(image, allowed, machine, objdump):
+    check_file_header(image, machine)
+    check_optional_header(image, machine)
+    check_dll_characteristics(image, machine)
     check_sections(image)
     check_directories(image)
-    check_unwind(image)
-    check_guarded_copy(image)
+    if machine == "x86_64":
+        check_unwind(image)
+        check_guarded_copy(image)
+    else:
+        check_guarded_frames(image)
+        check_no_floating_point(image, objdump)
     check_entry(image)
     check_imports(image, allowed)
     check_checksum(image)
@@ -168,8 +238,12 @@ def check_image(image, allowed):
 
 # Sections whose contents some C run-time library would have to run or set up.
 START_UP = re.compile(r"\s(\.(?:ctors|dtors|init_array|fini_array|CRT\$|tls)\S*)\s")
-SUPPORT_CALL = re.compile(r"\b(_*chkstk\w*|__gxx_\w+|_Unwind_\w+|__cxa_\w+|atexit|__main|_?_?emutls\w*|__atomic_\w+|"
-                          r"__stack_chk_\w+|__security_\w+|_Zn[wa]\w*|_Zd[la]\w*)\b")
+SUPPORT_CALL = re.compile(r"\b(_*chkstk\w*|_+gxx_\w+|_+Unwind_\w+|_+cxa_\w+|_*atexit|__+main|_*emutls\w*|_+atomic_\w+|"
+                          r"_+stack_chk_\w+|_+security_\w+|_+Zn[wa]\w*|_+Zd[la]\w*)\b")
+# What a compiler calls of its own has two underscores. These a kernel has, or the linker adds from libgcc (whole numbers only: the image's
+# instructions are looked at).
+UNDEFINED = re.compile(r"\(sec +0\).* (_*__[a-z]\w+)$", re.MULTILINE)
+KNOWN_SUPPORT = re.compile(r"___?imp_.*|__C_specific_handler|__except_handler3|___udivdi3|___umoddi3")
 
 
 def check_object_listing(name, listing):
@@ -178,13 +252,15 @@ def check_object_listing(name, listing):
     require(not start_up, f"{name}: section {start_up and start_up.group(1)}: nothing runs it in a kernel")
     call = SUPPORT_CALL.search(listing)
     require(not call, f"{name}: refers to {call and call.group(1)}, which no kernel has")
+    for symbol in UNDEFINED.findall(listing):
+        require(KNOWN_SUPPORT.fullmatch(symbol), f"{name}: refers to {symbol}, which no kernel has")
 
 
 def check_frames(name, usage):
     """`usage` is the compiler's .su file: place and function, bytes, kind."""
     for line in usage.splitlines():
         function, size, kind = line.rsplit("\t", 2)
-        require(kind == "static", f"{name}: {function} has a stack frame of {kind} size")
+        require(kind in ("static", "dynamic,bounded"), f"{name}: {function} has a stack frame of {kind} size")
         require(int(size) < MAX_FRAME, f"{name}: {function} has a stack frame of {size} bytes")
 
 
@@ -199,18 +275,23 @@ def check_object(path, objdump):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=pathlib.Path)
-    parser.add_argument("--imports", type=pathlib.Path, required=True)
+    parser.add_argument("--machine", choices=MACHINES, required=True)
+    parser.add_argument("--smaller-than", type=int, metavar="BYTES")
+    parser.add_argument("--imports", action="append", required=True, metavar="LIST")
     parser.add_argument("--objdump", required=True)
     parser.add_argument("objects", nargs="+", type=pathlib.Path)
     options = parser.parse_args()
     try:
-        check_image(Image(options.image.read_bytes()), read_import_list(options.imports.read_text()))
+        image = Image(options.image.read_bytes())
+        check_image(image, read_import_lists(options.imports), options.machine, options.objdump)
+        if options.smaller_than:
+            check_size(image, options.smaller_than)
         for path in options.objects:
             check_object(path, options.objdump)
     except ValueError as broken:
         print(f"{options.image.name}: {broken}")
         return 1
-    print(f"{options.image.name}: image and {len(options.objects)} objects are as a kernel asks")
+    print(f"{options.image.name}: {len(image.data)} bytes; image and {len(options.objects)} objects are as a kernel asks")
     return 0
 
 

@@ -14,10 +14,11 @@ SECTION_WRITE = 0x80000000
 SECTION_DISCARDABLE = finish_image.DISCARDABLE
 SECTION_NOT_PAGED = finish_image.NOT_PAGED
 
-# name: (offset, format); offsets of "optional" fields count from the optional header, PE32+.
+# name: (offset, format); offsets of "optional" fields count from the optional header. PE32 (i686) and PE32+ (x86-64) differ in the base and
+# in where the directories begin.
 FILE_FIELDS = {"machine": (4, "<H"), "characteristics": (22, "<H"), "time_stamp": (8, "<I"), "symbols": (12, "<I")}
 OPTIONAL_FIELDS = {
-    "magic": (0, "<H"), "entry": (16, "<I"), "image_base": (24, "<Q"),
+    "magic": (0, "<H"), "entry": (16, "<I"),
     "section_alignment": (32, "<I"), "file_alignment": (36, "<I"),
     "os_major": (40, "<H"), "os_minor": (42, "<H"), "subsystem_major": (48, "<H"), "subsystem_minor": (50, "<H"),
     "size_of_image": (56, "<I"), "checksum": (64, "<I"), "subsystem": (68, "<H"), "dll_characteristics": (70, "<H"),
@@ -39,10 +40,13 @@ class Image:
     def __init__(self, data):
         self.data = bytearray(data)
         self.header = finish_image.header_offset(self.data)
-        if self["magic"] != 0x20B:
-            raise ValueError("not a PE32+ image")
+        if self["magic"] not in (0x10B, 0x20B):
+            raise ValueError("not a PE32 or PE32+ image")
+        self.is_64_bit = self["magic"] == 0x20B
 
     def field(self, name):
+        if name == "image_base":
+            return (self.header + 24 + 24, "<Q") if self.is_64_bit else (self.header + 24 + 28, "<I")
         if name in FILE_FIELDS:
             offset, layout = FILE_FIELDS[name]
             return self.header + offset, layout
@@ -64,7 +68,7 @@ class Image:
         return finish_image.checksum(self.data)
 
     def directory_offset(self, name):
-        return self.header + 24 + 112 + 8 * DIRECTORIES.index(name)
+        return self.header + 24 + (112 if self.is_64_bit else 96) + 8 * DIRECTORIES.index(name)
 
     def directory(self, name):
         return struct.unpack_from("<II", self.data, self.directory_offset(name))
@@ -94,15 +98,30 @@ class Image:
         found = []
         if not size:
             return found
+        layout, entry_size = ("<Q", 8) if self.is_64_bit else ("<I", 4)
         descriptor = self.file_offset(address)
         while self.read("<I", descriptor + 12):
             module = self.text(self.read("<I", descriptor + 12)).lower()
             entry = self.file_offset(self.read("<I", descriptor) or self.read("<I", descriptor + 16))
-            while value := self.read("<Q", entry):
-                found.append((module, None if value >> 63 else self.text(value + 2), entry))
-                entry += 8
+            while value := self.read(layout, entry):
+                found.append((module, None if value >> (8 * entry_size - 1) else self.text(value + 2), entry))
+                entry += entry_size
             descriptor += 20
         return found
+
+    def import_slot(self, wanted):
+        """Address of the pointer that the kernel fills in for an imported name; None: not imported."""
+        entry_size = 8 if self.is_64_bit else 4
+        descriptor = self.file_offset(self.directory("import")[0])
+        while self.read("<I", descriptor + 12):
+            names, slots = self.read("<I", descriptor), self.read("<I", descriptor + 16)
+            entry = self.file_offset(names or slots)
+            while value := self.read("<Q" if self.is_64_bit else "<I", entry):
+                if value >> (8 * entry_size - 1) == 0 and self.text(value + 2) == wanted:
+                    return slots + entry - self.file_offset(names or slots)
+                entry += entry_size
+            descriptor += 20
+        return None
 
     def functions(self):
         """(begin, end, unwind information) of every function in .pdata."""
