@@ -1,5 +1,6 @@
-// The device: open, read, control, close. Who may open it is the device's security descriptor; it is created without
-// FILE_DEVICE_SECURE_OPEN names below it. Every field of a message is checked before it is used.
+// The device: open, read, control, close. SYSTEM and the administrators may open it, and names below it are judged as it is
+// (FILE_DEVICE_SECURE_OPEN). Every field of a message is checked before it is used.
+#include "kernel_port/driver/device_security.h"
 #include "kernel_port/driver/sensor.h"
 
 namespace sluice {
@@ -31,7 +32,8 @@ NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
     return status;
   }
   *static_cast<sensor**>(device_->DeviceExtension) = this;
-  status = IoCreateSymbolicLink(&link, &name);
+  status = restrict_to_administrators(device_);
+  if (NT_SUCCESS(status)) status = IoCreateSymbolicLink(&link, &name);
   if (!NT_SUCCESS(status)) {
     IoDeleteDevice(device_);
     device_ = nullptr;

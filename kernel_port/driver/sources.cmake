@@ -21,6 +21,7 @@ set(SLUICE_SENSOR_SOURCES
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/client_filter.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/client_stream.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/device.cpp
+    ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/device_security.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/distribution.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/fan_out.cpp
     ${CMAKE_CURRENT_LIST_DIR}/../../kernel_port/driver/mapping.cpp

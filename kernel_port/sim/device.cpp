@@ -78,7 +78,7 @@ NTSTATUS device_table::create(PDRIVER_OBJECT driver_object, ULONG extension_size
   created->DeviceExtension = extension_size ? reinterpret_cast<char*>(created) + size : nullptr;
   created->DeviceType = type;
   created->StackSize = 1;
-  created->Reserved = new device_state{owner, upper_name, exclusive != FALSE, false};
+  created->Reserved = new device_state{owner, upper_name, exclusive != FALSE};
   driver_object->DeviceObject = created;
   if (name) names_.emplace(upper_name, created);
   devices_ += 1;
@@ -122,7 +122,7 @@ NTSTATUS device_table::unlink(PCUNICODE_STRING link) {
   return name && links_.erase(*name) ? STATUS_SUCCESS : STATUS_OBJECT_NAME_NOT_FOUND;
 }
 
-NTSTATUS device_table::open(std::u16string_view dos, PDEVICE_OBJECT* device, std::u16string* rest) {
+NTSTATUS device_table::open(std::u16string_view dos, uint32_t user, PDEVICE_OBJECT* device, std::u16string* rest) {
   const size_t end = dos.find(u'\\');
   *rest = end == std::u16string_view::npos ? std::u16string() : std::u16string(dos.substr(end));
   internal_lock lock(mutex_);
@@ -132,9 +132,11 @@ NTSTATUS device_table::open(std::u16string_view dos, PDEVICE_OBJECT* device, std
   if (name == names_.end()) return STATUS_OBJECT_NAME_NOT_FOUND;
   PDEVICE_OBJECT found = name->second;
   device_state& state = state_of(found);
-  // Until DriverEntry has returned, and once unloading has begun, there is no such device for anyone.
-  if (state.deleted || state.driver->initializing || state.driver->unloading || (found->Flags & DO_DEVICE_INITIALIZING))
-    return STATUS_NO_SUCH_DEVICE;
+  // Once unloading has begun, and while the flag stands, there is no such device for anyone. DriverEntry may clear the flag itself:
+  // then the device can be opened though it has not returned yet.
+  if (state.deleted || state.driver->unloading || (found->Flags & DO_DEVICE_INITIALIZING)) return STATUS_NO_SUCH_DEVICE;
+  // Names below it too: as with FILE_DEVICE_SECURE_OPEN, without which a driver would have to judge them itself.
+  if (!grants(state.access, user, FILE_GENERIC_READ | FILE_GENERIC_WRITE)) return STATUS_ACCESS_DENIED;
   if (state.exclusive && found->ReferenceCount != 0) return STATUS_ACCESS_DENIED;
   found->ReferenceCount += 1;
   *device = found;
@@ -149,6 +151,11 @@ void device_table::close(PDEVICE_OBJECT device) {
     last = device->ReferenceCount == 0 && state_of(device).deleted;
   }
   if (last) destroy(device);
+}
+
+void device_table::set_access(PDEVICE_OBJECT device, std::optional<access_list> list) {
+  internal_lock lock(mutex_);
+  state_of(device).access = std::move(list);
 }
 
 uint64_t device_table::device_count() {
@@ -171,7 +178,6 @@ bool device_table::has_open_handles(const driver_record& driver) {
 
 void device_table::loaded(driver_record& driver) {
   internal_lock lock(mutex_);
-  driver.initializing = false;
   for (PDEVICE_OBJECT device = driver.object->DeviceObject; device; device = device->NextDevice) {
     device->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
   }

@@ -8,6 +8,7 @@
 
 #include "kernel_port/sim/internal_lock.h"
 #include "kernel_port/sim/object.h"
+#include "kernel_port/sim/security.h"
 
 namespace sluice::sim {
 
@@ -17,7 +18,6 @@ struct driver_record {
   std::u16string service_name;
   PDRIVER_OBJECT object = nullptr;  // a reference
   DRIVER_EXTENSION extension{};
-  bool initializing = true;
   bool unloading = false;
 };
 
@@ -27,6 +27,7 @@ struct device_state {
   std::u16string name;  // upper case; empty if unnamed
   bool exclusive = false;
   bool deleted = false;  // IoDeleteDevice was called; gone when the last handle is
+  std::optional<access_list> access = {};  // none: nobody has restricted it, and everyone may open it
 };
 
 class device_table {
@@ -39,9 +40,10 @@ class device_table {
   NTSTATUS link(PCUNICODE_STRING link, PCUNICODE_STRING target);
   NTSTATUS unlink(PCUNICODE_STRING link);
 
-  // The device behind a DOS name, opened once more (ReferenceCount); `rest` is what follows its name.
-  NTSTATUS open(std::u16string_view dos_name, PDEVICE_OBJECT* device, std::u16string* rest);
+  // The device behind a DOS name, opened once more (ReferenceCount) to read and write; `rest` is what follows its name.
+  NTSTATUS open(std::u16string_view dos_name, uint32_t user, PDEVICE_OBJECT* device, std::u16string* rest);
   void close(PDEVICE_OBJECT device);
+  void set_access(PDEVICE_OBJECT device, std::optional<access_list> list);
 
   uint64_t device_count();
   uint64_t link_count();

@@ -146,13 +146,13 @@ bool file::is_open() const {
   return state_ != nullptr;
 }
 
-NTSTATUS file::open(machine& machine, std::u16string_view name, uint32_t pid) {
+NTSTATUS file::open(machine& machine, std::u16string_view name, uint32_t pid, uint32_t user) {
   close();
   auto opened = std::make_unique<state>();
   opened->system = &machine.detail();
   opened->pid = pid;
   const borrowed_thread thread(*opened->system, pid);
-  NTSTATUS status = opened->system->devices.open(name, &opened->device, &opened->name);
+  NTSTATUS status = opened->system->devices.open(name, user, &opened->device, &opened->name);
   if (!NT_SUCCESS(status)) return status;
   PFILE_OBJECT object = create_object<FILE_OBJECT>(file_object_type);
   object->Type = IO_TYPE_FILE;

@@ -88,6 +88,7 @@ class machine {
     notify_registration,
     device_creation,
     symbolic_link,
+    security_change,  // ZwSetSecurityObject
     driver_object,
     filter_registration,
     port_creation,
@@ -238,8 +239,8 @@ class file {
   file& operator=(file&&) noexcept;
 
   // `name` is a DOS device name ("Sluice") that a driver has linked in \DosDevices. `pid` is the process that
-  // opens.
-  NTSTATUS open(machine& machine, std::u16string_view name, uint32_t pid);
+  // opens, `user` who it runs as: a user of the host (root is SYSTEM, who this process runs as is an administrator).
+  NTSTATUS open(machine& machine, std::u16string_view name, uint32_t pid, uint32_t user = 0);
   bool is_open() const;
   // STATUS_TIMEOUT: not completed in time; the request was cancelled and nothing was lost (if it completed
   // during the cancellation, its result is returned instead).

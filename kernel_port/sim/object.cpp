@@ -61,18 +61,19 @@ void dereference_object(void* body) {
   }
 }
 
-HANDLE handle_table::insert(void* object) {
+HANDLE handle_table::insert(void* object, ACCESS_MASK access) {
   reference_object(object);
   internal_lock lock(mutex);
   next += 4;
-  entries.emplace(next, entry{object, self().driver});
+  entries.emplace(next, entry{object, self().driver, access});
   return reinterpret_cast<HANDLE>(0xffffffff80000000u | next);  // kernel handles look like this
 }
 
-void* handle_table::reference(HANDLE handle) {
+void* handle_table::reference(HANDLE handle, ACCESS_MASK* access) {
   internal_lock lock(mutex);
   const auto found = entries.find(reinterpret_cast<uint64_t>(handle) & 0x7fffffff);
   if (found == entries.end()) return nullptr;
+  if (access) *access = found->second.access;
   reference_object(found->second.object);
   return found->second.object;
 }
@@ -138,11 +139,11 @@ NTSTATUS ObReferenceObjectByPointer(PVOID Object, ACCESS_MASK, POBJECT_TYPE Obje
   return STATUS_SUCCESS;
 }
 
-NTSTATUS ObOpenObjectByPointer(PVOID Object, ULONG, PACCESS_STATE, ACCESS_MASK, POBJECT_TYPE ObjectType,
+NTSTATUS ObOpenObjectByPointer(PVOID Object, ULONG, PACCESS_STATE, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
                                KPROCESSOR_MODE, PHANDLE Handle) {
   require_irql_at_most(PASSIVE_LEVEL, "ObOpenObjectByPointer");
   if (ObjectType && header_of(Object)->type != ObjectType) return STATUS_OBJECT_TYPE_MISMATCH;
-  *Handle = the_machine().handles.insert(Object);
+  *Handle = the_machine().handles.insert(Object, DesiredAccess);
   return STATUS_SUCCESS;
 }
 

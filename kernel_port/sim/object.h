@@ -45,13 +45,15 @@ struct handle_table {
   struct entry {
     void* object;
     driver_record* driver;
+    ACCESS_MASK access;
   };
   internal_mutex mutex;
   std::unordered_map<uint64_t, entry> entries;
   uint64_t next = 0x1000;
 
-  HANDLE insert(void* object);     // takes a reference
-  void* reference(HANDLE handle);  // null if there is no such handle; a reference for the caller
+  HANDLE insert(void* object, ACCESS_MASK access = 0);  // takes a reference
+  // Null if there is no such handle; a reference for the caller.
+  void* reference(HANDLE handle, ACCESS_MASK* access = nullptr);
   bool close(HANDLE handle);
 };
 

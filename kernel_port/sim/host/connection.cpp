@@ -275,7 +275,7 @@ void connection::open_device(uint64_t id, std::span<const uint8_t> bytes_untrust
   std::u16string name;
   if (stage_ != stage::no_handle) return answer(id, STATUS_INVALID_PARAMETER);
   if (!take_name(bytes_untrusted, name)) return answer(id, STATUS_OBJECT_NAME_INVALID);
-  opened_handle(id, file_.open(machine_, name, pid_), stage::device);
+  opened_handle(id, file_.open(machine_, name, pid_, user_), stage::device);
 }
 
 void connection::connect_port(uint64_t id, std::span<const uint8_t> bytes_untrusted) {

@@ -22,6 +22,7 @@
 #include "simulated_nt/kernel.h"
 #include "simulated_nt/executive.h"
 #include "simulated_nt/object.h"
+#include "simulated_nt/security.h"
 #include "simulated_nt/registry.h"
 #include "simulated_nt/io_types.h"
 #include "simulated_nt/io.h"
