@@ -10,7 +10,8 @@ namespace sluice {
 class case_table {
  public:
   // PASSIVE_LEVEL. False: no memory. A second call does nothing.
-  [[nodiscard]] bool create(const kernel_functions& functions);
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  bool create(const kernel_functions& functions);
 
   // Any IRQL.
   SLUICE_ALWAYS_INLINE uint16_t upper(uint16_t unit) const {

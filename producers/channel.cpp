@@ -28,6 +28,7 @@ NTSTATUS channel::create(const kernel_functions& functions, const channel_option
 }
 
 void channel::stop() {
+  PAGED_CODE();
   if (processor_callback_ != nullptr) functions_.KeDeregisterProcessorChangeCallback(processor_callback_);
   processor_callback_ = nullptr;
 }

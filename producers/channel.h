@@ -55,6 +55,7 @@ class reservation {
 
  private:
   friend class channel;
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void end(record_state state);
 
   channel* channel_ = nullptr;
@@ -72,8 +73,10 @@ class channel {
   channel& operator=(const channel&) = delete;
 
   // PASSIVE_LEVEL. STATUS_INVALID_PARAMETER: a geometry that does not hold; STATUS_INSUFFICIENT_RESOURCES.
-  [[nodiscard]] NTSTATUS create(const kernel_functions& functions, const channel_options& options);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS create(const kernel_functions& functions, const channel_options& options);
   // PASSIVE_LEVEL. CPUs that are added from now on have no rings.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   // Copies `length` bytes and commits at once. Up to DISPATCH_LEVEL. The look at the announcement is part of the section: a
@@ -91,12 +94,14 @@ class channel {
   }
 
   // The same, for the library itself, which writes records of its own rarely: a call instead of the whole path.
+  _IRQL_requires_(PASSIVE_LEVEL)
   void write_own(uint16_t type, const void* payload, uint32_t length);
 
   // For the library's events, of which the producer asks the filter first (producers/event_decision.h). Room for
   // `length` bytes of payload; the first 8 become the current process and thread, and stay as they are (events
   // of the library begin with event_context). False: there is no room, which is counted. Up to DISPATCH_LEVEL.
-  [[nodiscard]] bool reserve_event(uint16_t type, uint32_t length, reservation& held);
+  [[nodiscard]] _IRQL_requires_max_(DISPATCH_LEVEL)
+  bool reserve_event(uint16_t type, uint32_t length, reservation& held);
 
   // The same without context and without critical region, for whoever closes a record elsewhere: close() from any thread.
   [[nodiscard]] reserve_status reserve(uint16_t type, uint8_t version, uint32_t length, kernel_record& record,
@@ -162,7 +167,9 @@ class channel {
  private:
   friend class reservation;
 
-  [[nodiscard]] NTSTATUS add_cpus(uint32_t count);
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS add_cpus(uint32_t count);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static VOID NTAPI on_processor_change(PVOID context, PKE_PROCESSOR_CHANGE_NOTIFY_CONTEXT change, PNTSTATUS status);
 
   // In the section of `cpu`.
@@ -187,6 +194,7 @@ class channel {
       signal(level, cpu, type);
     }
   }
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void signal(announcement level, uint32_t cpu, uint16_t type);
 
   // Relaxed: a switch takes effect for callbacks that look after it; nothing else depends on it.

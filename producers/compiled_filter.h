@@ -18,7 +18,8 @@ class compiled_filter {
 
   // PASSIVE_LEVEL. Copies the message once, then checks and compiles the copy. STATUS_SUCCESS with check.error: the message is wrong.
   // STATUS_INSUFFICIENT_RESOURCES. `fold` must live as long as this.
-  [[nodiscard]] NTSTATUS create(const kernel_functions& functions, case_table& fold, const void* message_untrusted,
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS create(const kernel_functions& functions, case_table& fold, const void* message_untrusted,
                                 uint32_t bytes, filter_check& check);
 
   const uint8_t* message() const { return static_cast<const uint8_t*>(message_.get()); }
@@ -55,10 +56,12 @@ class compiled_filter {
 
   // In the section of `cpu`. Repeats and rates; `hash` 0: the event has no key, so it repeats nothing. True: the event is
   // kept, and what it takes is taken. Otherwise `reason` says why not, and nothing was taken.
+  _IRQL_requires_(DISPATCH_LEVEL)
   bool passes_limits(uint32_t cpu, uint16_t type, uint32_t pid, uint64_t hash, uint64_t now, filter_reason& reason);
 
  private:
-  [[nodiscard]] bool create_memories(const kernel_functions& functions);
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  bool create_memories(const kernel_functions& functions);
 
   nonpaged_memory message_;
   filter_header header_{};

@@ -13,6 +13,7 @@ bool event_filter::create(const kernel_functions& functions) {
 }
 
 void event_filter::destroy(compiled_filter* filter) {
+  PAGED_CODE();
   if (filter == nullptr) return;
   filter->~compiled_filter();
   ExFreePoolWithTag(filter, pool_tag);

@@ -38,25 +38,31 @@ class event_filter {
   event_filter& operator=(const event_filter&) = delete;
 
   // PASSIVE_LEVEL. False: no memory.
-  [[nodiscard]] bool create(const kernel_functions& functions);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  bool create(const kernel_functions& functions);
 
   bool is_set() const { return snapshot_.any(); }
 
   // The message is read once. answer.error says whether it was taken. STATUS_INSUFFICIENT_RESOURCES: nothing changed.
-  [[nodiscard]] NTSTATUS set(const void* message_untrusted, uint32_t bytes, filter_answer& answer);
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS set(_In_reads_bytes_(bytes) const void* message_untrusted, uint32_t bytes, filter_answer& answer);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void clear(filter_answer& answer);
   // filter_state and the message, as protocol::code_filter gives them.
-  [[nodiscard]] NTSTATUS read(void* buffer, uint32_t size, uint32_t& written);
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS read(_Out_writes_bytes_to_(size, written) void* buffer, uint32_t size, uint32_t& written);
 
   // A filter of somebody's own: compiled as this one is, but in force for nobody here, and not following the families any
   // further. The message is read once. STATUS_SUCCESS with check.error: it is wrong. STATUS_INSUFFICIENT_RESOURCES.
-  [[nodiscard]] NTSTATUS compile(const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check);
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS compile(_In_reads_bytes_(bytes) const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check);
 
   void process_started(uint32_t pid, uint32_t parent) { tree_.started(pid, parent); }
   void process_exited(uint32_t pid) { tree_.exited(pid); }
 
   // An own event that the driver writes in one piece; `payload` null: its content is not known yet. Up to DISPATCH_LEVEL.
-  [[nodiscard]] SLUICE_NEVER_INLINE bool keeps_own(uint16_t type, const void* payload, uint32_t length);
+  [[nodiscard]] _IRQL_requires_max_(DISPATCH_LEVEL)
+  SLUICE_NEVER_INLINE bool keeps_own(uint16_t type, const void* payload, uint32_t length);
 
   const filter_row& row(uint32_t cpu, uint32_t type) const { return rows_[cpu].of[type]; }
 
@@ -78,10 +84,13 @@ class event_filter {
     KEVENT& free_;
   };
 
+  _IRQL_requires_(PASSIVE_LEVEL)
   void replace(compiled_filter* next);
   template <class judge>
-  NTSTATUS make(const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check,
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS make(_In_reads_bytes_(bytes) const void* message_untrusted, uint32_t bytes, compiled_filter& made, filter_check& check,
                 judge&& families);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static void destroy(compiled_filter* filter);
 
   struct cpu_rows {

@@ -17,13 +17,15 @@ class filter_paths {
 
   // `table` of `message`, which passed validate_filter. `fold` must live as long as this. False: no memory, and check.error is
   // none; or check says what is wrong.
-  [[nodiscard]] bool create(const kernel_functions& functions, const case_table& fold, const uint8_t* message,
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  bool create(const kernel_functions& functions, const case_table& fold, const uint8_t* message,
                             const filter_table& table, bool slash_separates, filter_check& check);
 
   bool empty() const { return count_ == 0; }
 
   // Whether a path is wanted: producers/filter_message.h. `text`: UTF-16, on an even address. `whole` false: more follows that
   // is not known. Several separators in a row count as one, as they do to NT: nobody escapes an entry by doubling them.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   bool keeps(const void* text, uint32_t bytes, bool whole) const;
 
  private:
@@ -35,8 +37,11 @@ class filter_paths {
   };
 
   template <class on_unit, class on_end>
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void walk(const uint16_t* text, uint32_t count, on_unit&& unit, on_end&& end) const;
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   const entry* find(const uint16_t* text, uint32_t count, uint64_t hash) const;
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   bool is(const entry& candidate, const uint16_t* text, uint32_t count) const;
   static uint64_t step(uint64_t hash, uint16_t unit) { return (hash ^ unit) * 0x9e3779b97f4a7c15u; }
   static constexpr uint64_t start = 0xcbf29ce484222325u;

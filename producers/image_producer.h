@@ -17,14 +17,18 @@ class image_producer {
   image_producer& operator=(const image_producer&) = delete;
 
   // PASSIVE_LEVEL.
-  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(channel& to, const kernel_functions& functions);
   // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   protocol::registration registered() const { return registered_; }
 
  private:
+  _IRQL_requires_max_(APC_LEVEL)
   static VOID NTAPI on_notify(PUNICODE_STRING path, HANDLE pid, PIMAGE_INFO info);
+  _IRQL_requires_max_(APC_LEVEL)
   void loaded(const UNICODE_STRING* path, HANDLE pid, const IMAGE_INFO& info);
 
   channel* channel_ = nullptr;

@@ -28,6 +28,9 @@ void resolve_kernel_functions(kernel_functions& functions) {
   resolve(functions.KeRegisterProcessorChangeCallback, u"KeRegisterProcessorChangeCallback");
   resolve(functions.KeDeregisterProcessorChangeCallback, u"KeDeregisterProcessorChangeCallback");
   resolve(functions.ExAllocatePool2, u"ExAllocatePool2");
+  // What is taken must be given back: one without the other is none.
+  if (functions.CmCallbackReleaseKeyObjectIDEx == nullptr) functions.CmCallbackGetKeyObjectIDEx = nullptr;
+  if (functions.KeDeregisterProcessorChangeCallback == nullptr) functions.KeRegisterProcessorChangeCallback = nullptr;
 }
 
 }  // namespace sluice

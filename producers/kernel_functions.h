@@ -45,6 +45,6 @@ struct kernel_functions {
 };
 
 // PASSIVE_LEVEL. What the kernel lacks stays null.
-_IRQL_requires_(PASSIVE_LEVEL) void resolve_kernel_functions(kernel_functions& functions);
+SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL) void resolve_kernel_functions(kernel_functions& functions);
 
 }  // namespace sluice

@@ -21,11 +21,15 @@ class kernel_rings : public cpu_rings<native_seam, kernel_clock> {
  public:
   using cpu_rings::cpu_rings;
 
-  [[nodiscard]] reserve_status write_out_of_line(uint16_t type, uint8_t version, const void* payload, uint32_t length);
+  [[nodiscard]] _IRQL_requires_(DISPATCH_LEVEL)
+  reserve_status write_out_of_line(uint16_t type, uint8_t version, const void* payload, uint32_t length);
   // `context`: null, or what the payload begins with, before the record can be seen.
-  [[nodiscard]] reserve_status reserve_out_of_line(uint16_t type, uint8_t version, uint32_t length, kernel_record& record,
+  [[nodiscard]] _IRQL_requires_(DISPATCH_LEVEL)
+  reserve_status reserve_out_of_line(uint16_t type, uint8_t version, uint32_t length, kernel_record& record,
                                                    const event_context* context);
+  _IRQL_requires_(DISPATCH_LEVEL)
   bool settle();
+  _IRQL_requires_(DISPATCH_LEVEL)
   restart restart_consumer();
 };
 

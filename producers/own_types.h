@@ -36,23 +36,28 @@ class own_type_registry {
   static constexpr uint32_t capacity = catalog_capacity;
 
   // PASSIVE_LEVEL. STATUS_INSUFFICIENT_RESOURCES: no memory for the declarations.
-  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(channel& to, const kernel_functions& functions);
 
   // Gives the type its number, switches it on, and writes its declaration into the stream. PASSIVE_LEVEL.
   // STATUS_INVALID_PARAMETER: a name or layout that no client could read; STATUS_OBJECT_NAME_COLLISION: the name is taken;
   // STATUS_INSUFFICIENT_RESOURCES: 32 types are registered.
-  [[nodiscard]] NTSTATUS register_type(const own_type_definition& type, uint16_t& number);
+  [[nodiscard]] _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS register_type(const own_type_definition& type, uint16_t& number);
 
   // Copies every declaration, each padded to 8 bytes, as protocol::code_types gives them. `needed` is set in any case.
   // STATUS_BUFFER_TOO_SMALL: nothing was copied. Up to DISPATCH_LEVEL.
-  [[nodiscard]] NTSTATUS copy_declarations(void* buffer, uint32_t size, uint32_t& needed);
+  [[nodiscard]] _IRQL_requires_max_(DISPATCH_LEVEL)
+  NTSTATUS copy_declarations(_Out_writes_bytes_to_(size, needed) void* buffer, uint32_t size, uint32_t& needed);
 
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   uint64_t mask();  // bit n: type n is registered
 
  private:
   static uint32_t length_of(const type_entry& from) {
     return sizeof(type_declaration_payload) + from.head.field_count * sizeof(field_declaration);
   }
+  _IRQL_requires_(PASSIVE_LEVEL)
   static bool is_sound(const own_type_definition& type);
 
   type_catalog& catalog() const { return *static_cast<type_catalog*>(memory_.get()); }

@@ -24,21 +24,30 @@ class process_producer {
     void (*exited)(void* context, HANDLE pid);
   };
   // PASSIVE_LEVEL. Registers the best routine that this kernel gives. One producer at a time in a driver.
-  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions, first_threads& threads,
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(channel& to, const kernel_functions& functions, first_threads& threads,
                                const exit_listener& listener = {});
   // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   protocol::registration registered() const { return registered_; }
 
  private:
+  _IRQL_requires_max_(APC_LEVEL)
   static VOID NTAPI on_notify_ex(PEPROCESS process, HANDLE pid, PPS_CREATE_NOTIFY_INFO info);
+  _IRQL_requires_max_(APC_LEVEL)
   static VOID NTAPI on_notify_plain(HANDLE parent_pid, HANDLE pid, BOOLEAN create);
 
+  _IRQL_requires_max_(APC_LEVEL)
   void created(PEPROCESS process, HANDLE pid, const PS_CREATE_NOTIFY_INFO& info);
+  _IRQL_requires_max_(APC_LEVEL)
   void created_plain(HANDLE parent_pid, HANDLE pid);
+  _IRQL_requires_max_(APC_LEVEL)
   void exited(PEPROCESS process, HANDLE pid);
+  _IRQL_requires_max_(APC_LEVEL)
   void write_exit(PEPROCESS process, HANDLE pid);
+  _IRQL_requires_max_(APC_LEVEL)
   uint64_t start_key(PEPROCESS process, uint32_t& flags) const;
 
   channel* channel_ = nullptr;

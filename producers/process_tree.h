@@ -22,18 +22,24 @@ class process_tree {
   process_tree& operator=(const process_tree&) = delete;
 
   // PASSIVE_LEVEL. False: no memory.
-  [[nodiscard]] bool create(const kernel_functions& functions);
+  [[nodiscard]] _IRQL_requires_(PASSIVE_LEVEL)
+  bool create(const kernel_functions& functions);
 
   // From the process callback: before anything is decided about the new process, after the last of one that exits.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void started(uint32_t pid, uint32_t parent);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void exited(uint32_t pid);
 
   // Fills empty `verdicts` from `rules`, and lets them follow the tree from then on. Room must be there for each rule, or
   // with rules for descendants for every process besides. Returns the index of a second rule for a process; else `count`.
-  [[nodiscard]] uint32_t follow(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
+  [[nodiscard]] _IRQL_requires_max_(DISPATCH_LEVEL)
+  uint32_t follow(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void forget(process_verdicts& verdicts);
   // Fills them in the same way, and they do not follow.
-  [[nodiscard]] uint32_t judge(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
+  [[nodiscard]] _IRQL_requires_max_(DISPATCH_LEVEL)
+  uint32_t judge(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
 
   // Processes that found no room, since load.
   uint32_t untracked() const { return untracked_.load(memory_order::relaxed); }
@@ -53,12 +59,19 @@ class process_tree {
   };
 
   uint32_t& bucket_of(uint32_t pid) { return buckets_[(pid * 0x9e3779b1u) >> 16 & (buckets - 1)]; }
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   uint32_t find(uint32_t pid);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   uint32_t add(uint32_t pid);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void remove(uint32_t index);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void adopt(uint32_t child, uint32_t parent);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void leave_parent(uint32_t child);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   uint32_t fill(process_verdicts& verdicts, const filter_process* rules, uint32_t count);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void spread(process_verdicts& verdicts, uint32_t from, process_verdict verdict);
   void note(bool had_room) {
     // Relaxed: a figure; written under the lock.

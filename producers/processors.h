@@ -29,7 +29,7 @@ struct processor_functions {
 extern processor_functions processors;
 
 // PASSIVE_LEVEL. Once more changes nothing.
-_IRQL_requires_(PASSIVE_LEVEL) void resolve_processor_functions();
+SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL) void resolve_processor_functions();
 
 // Any IRQL. Below DISPATCH_LEVEL only a hint.
 inline uint32_t current_processor() {
@@ -37,12 +37,15 @@ inline uint32_t current_processor() {
 }
 
 // One more than the highest number a processor of this boot can have. Any IRQL.
+_IRQL_requires_max_(DISPATCH_LEVEL)
 uint32_t maximum_processors();
 
 // How many run: those with the lowest numbers. Any IRQL.
+_IRQL_requires_max_(DISPATCH_LEVEL)
 uint32_t active_processors();
 
 // Any IRQL. False: that processor does not run (yet); the DPC is as it was.
-[[nodiscard]] bool set_target_processor(KDPC& dpc, uint32_t cpu);
+[[nodiscard]] _IRQL_requires_max_(DISPATCH_LEVEL)
+bool set_target_processor(KDPC& dpc, uint32_t cpu);
 
 }  // namespace sluice

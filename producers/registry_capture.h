@@ -38,11 +38,15 @@ class registry_capture_store {
   registry_capture_store& operator=(const registry_capture_store&) = delete;
 
   // PASSIVE_LEVEL. False: no memory.
-  [[nodiscard]] bool create(const kernel_functions& functions, uint32_t slots);
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  bool create(const kernel_functions& functions, uint32_t slots);
   // Null: no slot fits and there is no pool.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   registry_capture* claim(uint16_t type, uint32_t bytes);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void give_back(registry_capture* capture);
   // Nobody else may be using the store any more.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void give_back_all();
 
  private:
@@ -50,7 +54,9 @@ class registry_capture_store {
     return *reinterpret_cast<registry_capture*>(static_cast<uint8_t*>(slots_.get()) +
                                                 size_t{index} * slot_bytes);
   }
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   registry_capture* claim_slot();
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   registry_capture* claim_pool(uint32_t bytes);
 
   const kernel_functions* functions_ = nullptr;

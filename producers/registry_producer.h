@@ -37,10 +37,12 @@ class registry_producer {
   // PASSIVE_LEVEL. `operations`: a sum of registry_operation_*; `data_bound`: bytes of a value's data, at
   // most. STATUS_INSUFFICIENT_RESOURCES: no memory. A kernel that refuses the registration is no error:
   // registered() says so.
-  [[nodiscard]] NTSTATUS start(channel& to, const kernel_functions& functions, PDRIVER_OBJECT driver,
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(channel& to, const kernel_functions& functions, PDRIVER_OBJECT driver,
                                uint32_t operations, uint32_t data_bound);
   // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more; what was captured of
   // operations that are still on their way is given up.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   protocol::registration registered() const { return registered_; }
@@ -48,22 +50,34 @@ class registry_producer {
   uint64_t types() const { return registered_ != protocol::registration::none ? types_ : 0; }
 
  private:
+  _IRQL_requires_max_(APC_LEVEL)
   static NTSTATUS NTAPI on_notify(PVOID context, PVOID notify_class, PVOID information);
+  _IRQL_requires_max_(APC_LEVEL)
   void dispatch(uint32_t notify_class, PVOID information);
 
   // An event is decided on here and nowhere else: before anything is looked up or copied for it, and in keeps(), when it is
   // captured. Once per operation.
   bool wanted(uint16_t type, event_decision& decision) { return channel_->is_on(type) && decision.wants(); }
+  _IRQL_requires_max_(APC_LEVEL)
   bool keeps(registry_capture& capture, event_decision& decision);
 
+  _IRQL_requires_max_(APC_LEVEL)
   void opening_key(uint16_t type, REG_CREATE_KEY_INFORMATION& information);
+  _IRQL_requires_max_(APC_LEVEL)
   void deleting_key(REG_DELETE_KEY_INFORMATION& information);
+  _IRQL_requires_max_(APC_LEVEL)
   void setting_value(REG_SET_VALUE_KEY_INFORMATION& information);
+  _IRQL_requires_max_(APC_LEVEL)
   void deleting_value(REG_DELETE_VALUE_KEY_INFORMATION& information);
+  _IRQL_requires_max_(APC_LEVEL)
   void renaming_key(REG_RENAME_KEY_INFORMATION& information);
+  _IRQL_requires_max_(APC_LEVEL)
   void captured(registry_capture* capture, uint16_t type, event_decision& decision, PVOID& call_context);
+  _IRQL_requires_max_(APC_LEVEL)
   void ended(const REG_POST_OPERATION_INFORMATION& post);
+  _IRQL_requires_max_(APC_LEVEL)
   void write(registry_capture& capture, int32_t status, uint32_t flags, uint32_t disposition);
+  _IRQL_requires_max_(APC_LEVEL)
   registry_capture* bare(uint16_t type);
   // Bytes of payload behind a fixed part: what the longest record holds, and what an offset of 16 bits
   // reaches.
@@ -71,7 +85,9 @@ class registry_producer {
     const uint32_t longest = channel_->max_payload();
     return (longest < 0xfffe ? longest : 0xfffe) - fixed_bytes;
   }
+  _IRQL_requires_(PASSIVE_LEVEL)
   void watch(uint16_t type, uint32_t before, uint32_t after);
+  SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void register_callback(PDRIVER_OBJECT driver);
 
   channel* channel_ = nullptr;

@@ -19,15 +19,20 @@ class thread_producer {
   thread_producer& operator=(const thread_producer&) = delete;
 
   // PASSIVE_LEVEL. `processes_seen`: the process routine is registered, so that first threads are known.
-  [[nodiscard]] NTSTATUS start(channel& to, first_threads& threads, bool processes_seen);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(channel& to, first_threads& threads, bool processes_seen);
   // PASSIVE_LEVEL, not from a callback. Returns when no callback runs any more.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   protocol::registration registered() const { return registered_; }
 
  private:
+  _IRQL_requires_max_(APC_LEVEL)
   static VOID NTAPI on_notify(HANDLE pid, HANDLE tid, BOOLEAN create);
+  _IRQL_requires_max_(APC_LEVEL)
   void created(HANDLE pid, HANDLE tid);
+  _IRQL_requires_max_(APC_LEVEL)
   void exited(HANDLE pid, HANDLE tid);
 
   channel* channel_ = nullptr;

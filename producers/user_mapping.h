@@ -7,4 +7,5 @@
 // MmMapLockedPagesSpecifyCache(mdl, UserMode, MmCached, NULL, FALSE, priority) into the current process. `priority`: MM_PAGE_PRIORITY and
 // MdlMapping* flags; NoWrite came with Windows 8, and a kernel before that ignores it. Up to APC_LEVEL. Where it raises: a failure, and
 // `address` is as it was.
-extern "C" NTSTATUS sluice_map_locked_pages(PMDL mdl, ULONG priority, PVOID* address);
+extern "C" _IRQL_requires_max_(APC_LEVEL)
+NTSTATUS sluice_map_locked_pages(PMDL mdl, ULONG priority, PVOID* address);

@@ -6,9 +6,11 @@
 #include "kernel_port/nt/nt.h"
 
 // False: something of it could not be read; what `to` holds then is not to be used.
-extern "C" bool sluice_copy_from_user_memory(void* to, const void* from, size_t bytes);
+extern "C" _IRQL_requires_max_(APC_LEVEL)
+bool sluice_copy_from_user_memory(void* to, const void* from, size_t bytes);
 // False: something of it could not be written; what could is.
-extern "C" bool sluice_copy_to_user_memory(void* to, const void* from, size_t bytes);
+extern "C" _IRQL_requires_max_(APC_LEVEL)
+bool sluice_copy_to_user_memory(void* to, const void* from, size_t bytes);
 
 namespace sluice {
 

@@ -20,9 +20,11 @@ class client_filter {
  public:
   // PASSIVE_LEVEL, both. `driver`: whose families and case table it begins with; outlives this. `now`: of the stream. STATUS_SUCCESS
   // with check.error: the message is wrong, and nothing was made. STATUS_INSUFFICIENT_RESOURCES.
-  [[nodiscard]] static NTSTATUS create(const kernel_functions& functions, event_filter& driver, uint64_t now,
-                                       const void* message_untrusted, uint32_t bytes, filter_check& check,
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  static NTSTATUS create(const kernel_functions& functions, event_filter& driver, uint64_t now,
+                                       _In_reads_bytes_(bytes) const void* message_untrusted, uint32_t bytes, filter_check& check,
                                        client_filter*& made);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static void destroy(client_filter* filter);  // null is allowed
 
   client_filter() = default;
@@ -31,15 +33,20 @@ class client_filter {
 
   // The records of the stream in their order, each as often as it is offered; those of a clock epoch or of losses are not asked
   // about. One caller at a time. <= APC_LEVEL.
+  _IRQL_requires_max_(APC_LEVEL)
   bool wants(const record_view<native_seam>& record);
 
   // filter_state and the message. One caller at a time, and not beside wants().
-  NTSTATUS read(void* buffer, uint32_t size, uint32_t& written) const;
+  _IRQL_requires_max_(APC_LEVEL)
+  NTSTATUS read(_Out_writes_bytes_to_(size, written) void* buffer, uint32_t size, uint32_t& written) const;
 
  private:
-  NTSTATUS compile(event_filter& driver, const void* message_untrusted, uint32_t bytes, filter_check& check);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS compile(event_filter& driver, _In_reads_bytes_(bytes) const void* message_untrusted, uint32_t bytes, filter_check& check);
+  _IRQL_requires_max_(APC_LEVEL)
   void follow(const record_view<native_seam>& record);
   bool wants_process(uint32_t pid) const { return compiled_.wants_process(pid); }
+  _IRQL_requires_max_(APC_LEVEL)
   bool keeps_path(const filter_paths& paths, const record_view<native_seam>& record, uint32_t field, bool known) const;
 
   compiled_filter compiled_;

@@ -41,12 +41,15 @@ class client_stream {
   using epoch_news = sluice::epoch_news;
 
   // `ready` is set when there is something to take. False: there is no memory; the wishes hold all the same.
-  [[nodiscard]] bool create(const kernel_functions& functions, const wishes& what, uint64_t boot, uint64_t frequency,
+  [[nodiscard]] _IRQL_requires_max_(APC_LEVEL)
+  bool create(const kernel_functions& functions, const wishes& what, uint64_t boot, uint64_t frequency,
                             KEVENT* ready);
   bool created() const { return slots_.get() != nullptr; }
+  _IRQL_requires_max_(APC_LEVEL)
   void destroy();
 
   // Asked about each record, wanted or not: a filter follows the stream.
+  _IRQL_requires_max_(APC_LEVEL)
   bool wants(const record_view<native_seam>& record);
   // The client's own filter from now on, null: none; returns the former one, which is the caller's. Not destroyed with this.
   [[nodiscard]] client_filter* set_filter(client_filter* next) {
@@ -56,8 +59,11 @@ class client_stream {
   }
   const client_filter* filter() const { return filter_; }
   void set_types(uint64_t types) { wishes_.types = types; }
+  _IRQL_requires_max_(APC_LEVEL)
   offer_result offer(const record_view<native_seam>& record);
+  _IRQL_requires_max_(APC_LEVEL)
   void lose(const record_view<native_seam>& record);
+  _IRQL_requires_max_(APC_LEVEL)
   void begin_epoch(const epoch_news& news);
   // After a pass: what is there can be taken. `add(cpu, batch)`: the figures of a CPU; false: no room, or not now.
   template <class add_figures>
@@ -108,8 +114,10 @@ class client_stream {
     flush_ = flush::none;
   }
 
+  _IRQL_requires_max_(APC_LEVEL)
   batch take();
   // Delivered or not; the batch's memory is used again. True: somebody may have waited for the room.
+  _IRQL_requires_max_(APC_LEVEL)
   bool given_back(bool delivered);
   bool empty() const { return sealed_ == 0 && writer_.record_count() == 0; }
   // Nothing waits for it, and there is nothing left to tell it.
@@ -117,6 +125,7 @@ class client_stream {
   bool takes_by_request() const { return wishes_.takes_by_request; }
   void count_failed_send() { ++failed_sends_; }
 
+  _IRQL_requires_max_(APC_LEVEL)
   protocol::client_row row() const;
 
  private:
@@ -131,14 +140,22 @@ class client_stream {
   };
 
   uint8_t* slot(uint32_t index) const { return static_cast<uint8_t*>(slots_.get()) + index % batch_count * batch_bytes; }
+  _IRQL_requires_max_(APC_LEVEL)
   uint64_t waiting() const;
+  _IRQL_requires_max_(APC_LEVEL)
   void miss_overwritten(const record_view<native_seam>& record);
   bool has_news() const { return gap_.events != 0 || epoch_begun_; }
+  _IRQL_requires_max_(APC_LEVEL)
   bool open_slot();
+  _IRQL_requires_max_(APC_LEVEL)
   void seal();
+  _IRQL_requires_max_(APC_LEVEL)
   bool tell_gap();
+  _IRQL_requires_max_(APC_LEVEL)
   bool tell_epoch();
+  _IRQL_requires_max_(APC_LEVEL)
   bool tell_news();
+  _IRQL_requires_max_(APC_LEVEL)
   void tell();
   template <class add_figures>
   void tell_figures(uint32_t cpus, add_figures&& add) {

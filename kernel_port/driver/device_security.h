@@ -8,6 +8,7 @@ namespace sluice {
 
 // PASSIVE_LEVEL, while DO_DEVICE_INITIALIZING stands: until then nobody could open it. On failure the device is as it was, open to
 // everyone: do not go on with it. What the kernel answered; STATUS_SUCCESS.
-[[nodiscard]] NTSTATUS restrict_to_administrators(PDEVICE_OBJECT device);
+[[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+NTSTATUS restrict_to_administrators(PDEVICE_OBJECT device);
 
 }  // namespace sluice

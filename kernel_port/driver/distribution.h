@@ -17,6 +17,7 @@ class distribution {
   static constexpr uint32_t max_clients = protocol::max_port_clients + 1;  // and who reads the device
 
   // `room` is set when there is room again for what had to wait.
+  _IRQL_requires_max_(APC_LEVEL)
   void start(KEVENT* room);
 
   class lock {
@@ -31,35 +32,52 @@ class distribution {
   };
 
   // For any thread. False: there are max_clients.
-  [[nodiscard]] bool add(client_stream& client);
+  [[nodiscard]] _IRQL_requires_max_(APC_LEVEL)
+  bool add(client_stream& client);
+  _IRQL_requires_max_(APC_LEVEL)
   void remove(client_stream& client);
+  _IRQL_requires_max_(APC_LEVEL)
   void request_flush(client_stream& client);
+  _IRQL_requires_max_(APC_LEVEL)
   void set_types(client_stream& client, uint64_t types);
   // Returns the former one, which nobody uses any more.
-  [[nodiscard]] client_filter* set_filter(client_stream& client, client_filter* next);
+  [[nodiscard]] _IRQL_requires_max_(APC_LEVEL)
+  client_filter* set_filter(client_stream& client, client_filter* next);
   // As client_filter::read; of none: a filter_state without a message.
-  NTSTATUS read_filter(client_stream& client, void* buffer, uint32_t size, uint32_t& written);
+  _IRQL_requires_max_(APC_LEVEL)
+  NTSTATUS read_filter(client_stream& client, _Out_writes_bytes_to_(size, written) void* buffer, uint32_t size, uint32_t& written);
+  _IRQL_requires_max_(APC_LEVEL)
   protocol::client_row row(const client_stream& client);
+  _IRQL_requires_max_(APC_LEVEL)
   client_stream::batch take(client_stream& client);
+  _IRQL_requires_max_(APC_LEVEL)
   void given_back(client_stream& client, bool delivered);
+  _IRQL_requires_max_(APC_LEVEL)
   void count_failed_send(client_stream& client);
   // `out`: protocol::clients_header and as many rows as fit.
-  NTSTATUS copy_rows(NTSTATUS port_status, void* out, uint32_t size, uint32_t& written);
+  _IRQL_requires_max_(APC_LEVEL)
+  NTSTATUS copy_rows(NTSTATUS port_status, _Out_writes_bytes_to_(size, written) void* out, uint32_t size, uint32_t& written);
 
   // For the worker, with the lock held.
-  [[nodiscard]] bool add_locked(client_stream& client);
+  [[nodiscard]] _IRQL_requires_max_(APC_LEVEL)
+  bool add_locked(client_stream& client);
+  _IRQL_requires_max_(APC_LEVEL)
   void remove_locked(client_stream& client);
   bool any() const { return count_ != 0; }
   bool is_only(const client_stream& client) const { return count_ == 1 && clients_[0] == &client; }
   // False: nobody who wants it has room; nothing was done.
+  _IRQL_requires_max_(APC_LEVEL)
   bool accept(const record_view<native_seam>& record);
+  _IRQL_requires_max_(APC_LEVEL)
   void begin_epoch(const client_stream::epoch_news& news);
   template <class add_figures>
   void hand_over(uint32_t cpus, add_figures&& add) {
     for (uint32_t i = 0; i < count_; ++i) clients_[i]->hand_over(cpus, add);
   }
   // Flushes: client_stream. True: a pass is needed.
+  _IRQL_requires_max_(APC_LEVEL)
   bool begin_flushes(uint64_t now);
+  _IRQL_requires_max_(APC_LEVEL)
   void note_pass(bool complete, uint64_t reached);
   // True: for somebody. Who has no room is asked again when it has.
   template <class add_figures>

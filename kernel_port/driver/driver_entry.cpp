@@ -12,13 +12,13 @@ extern "C" {
 DRIVER_UNLOAD DriverUnload;
 DRIVER_INITIALIZE DriverEntry;
 
-VOID NTAPI DriverUnload(PDRIVER_OBJECT) {
+SLUICE_PAGED_CODE VOID NTAPI DriverUnload(PDRIVER_OBJECT) {
   PAGED_CODE();
   sluice::sensor::destroy(the_sensor);
   the_sensor = nullptr;
 }
 
-NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path) {
+SLUICE_INIT_CODE NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path) {
   driver->DriverUnload = &DriverUnload;
   return sluice::sensor::create(driver, registry_path, the_sensor);
 }

@@ -30,11 +30,14 @@ class mapping {
   mapping& operator=(const mapping&) = delete;
 
   // PASSIVE_LEVEL.
-  [[nodiscard]] NTSTATUS start(channel& of, worker& from, const kernel_functions& functions, const owner& whose);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(channel& of, worker& from, const kernel_functions& functions, const owner& whose);
   // PASSIVE_LEVEL, before the worker stops.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   // Whether this kernel, and these rings, can be mapped. Any IRQL.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   bool is_supported() const;
 
   static bool handles(uint32_t code) {
@@ -42,10 +45,13 @@ class mapping {
            code == protocol::code_wake;
   }
   // The dispatch routine of these controls. Completes the request, or keeps it: STATUS_PENDING.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS control(PIRP irp);
   // IRP_MJ_CLEANUP of a handle, whoever has it. PASSIVE_LEVEL.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void detach(PFILE_OBJECT file);
   // The process callback, in the process that ends. PASSIVE_LEVEL.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void process_exited(HANDLE pid);
 
  private:
@@ -58,18 +64,31 @@ class mapping {
     uint64_t announced;
   };
 
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS map(PIRP irp, uint32_t& written);
+  _IRQL_requires_max_(APC_LEVEL)
   NTSTATUS map_for(PFILE_OBJECT file, uint32_t rings);
+  _IRQL_requires_max_(APC_LEVEL)
   NTSTATUS map_ring(uint32_t ring);
+  _IRQL_requires_max_(APC_LEVEL)
   static NTSTATUS map_part(void* memory, uint32_t bytes, ULONG flags, PMDL& mdl, PVOID& address);
+  _IRQL_requires_max_(APC_LEVEL)
   void unmap_from(uint32_t ring);
+  _IRQL_requires_max_(APC_LEVEL)
   void fill(void* out, uint32_t rings);
-  void release();
+  _IRQL_requires_max_(APC_LEVEL)
+  SLUICE_NEVER_INLINE void release();  // takes a spin lock: never a part of pageable code
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS announce(PIRP irp, uint32_t& written);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS wait(PIRP irp);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS wake(PFILE_OBJECT file);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void answer(PIRP irp);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void record_closed();
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void serve_waits();
 
   channel* channel_ = nullptr;

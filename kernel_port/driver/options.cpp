@@ -23,12 +23,10 @@ class registry_key {
 
   HANDLE handle() const { return handle_; }
 
-  template <size_t size>
-  void read(const char16_t (&name)[size], uint32_t& value) const {
-    UNICODE_STRING string = unicode_literal(name);
+  void read(UNICODE_STRING name, uint32_t& value) const {
     dword_value buffer{};
     ULONG length = 0;
-    if (!NT_SUCCESS(ZwQueryValueKey(handle_, &string, KeyValuePartialInformation, &buffer, sizeof buffer, &length))) {
+    if (!NT_SUCCESS(ZwQueryValueKey(handle_, &name, KeyValuePartialInformation, &buffer, sizeof buffer, &length))) {
       return;
     }
     if (buffer.information.Type != REG_DWORD || buffer.information.DataLength != sizeof(ULONG)) return;
@@ -48,18 +46,18 @@ driver_options read_options(PUNICODE_STRING registry_path) {
   if (service.handle() == nullptr) return options;
   const registry_key parameters(service.handle(), unicode_literal(u"Parameters"));
   if (parameters.handle() == nullptr) return options;
-  parameters.read(u"RingBytes", options.ring_bytes);
-  parameters.read(u"SpareRingBytes", options.spare_ring_bytes);
-  parameters.read(u"CriticalBytes", options.critical_bytes);
-  parameters.read(u"MaxRecordBytes", options.max_record_bytes);
-  parameters.read(u"MarginMicroseconds", options.margin_microseconds);
-  parameters.read(u"OverdueMilliseconds", options.overdue_milliseconds);
-  parameters.read(u"RegistryOperations", options.registry_operations);
-  parameters.read(u"RegistryDataBytes", options.registry_data_bytes);
-  parameters.read(u"HoldUntilAttach", options.hold_until_attach);
-  parameters.read(u"Mode", options.mode);
-  parameters.read(u"AnchorSeconds", options.anchor_seconds);
-  parameters.read(u"Port", options.port);
+  parameters.read(unicode_literal(u"RingBytes"), options.ring_bytes);
+  parameters.read(unicode_literal(u"SpareRingBytes"), options.spare_ring_bytes);
+  parameters.read(unicode_literal(u"CriticalBytes"), options.critical_bytes);
+  parameters.read(unicode_literal(u"MaxRecordBytes"), options.max_record_bytes);
+  parameters.read(unicode_literal(u"MarginMicroseconds"), options.margin_microseconds);
+  parameters.read(unicode_literal(u"OverdueMilliseconds"), options.overdue_milliseconds);
+  parameters.read(unicode_literal(u"RegistryOperations"), options.registry_operations);
+  parameters.read(unicode_literal(u"RegistryDataBytes"), options.registry_data_bytes);
+  parameters.read(unicode_literal(u"HoldUntilAttach"), options.hold_until_attach);
+  parameters.read(unicode_literal(u"Mode"), options.mode);
+  parameters.read(unicode_literal(u"AnchorSeconds"), options.anchor_seconds);
+  parameters.read(unicode_literal(u"Port"), options.port);
   return options;
 }
 

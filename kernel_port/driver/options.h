@@ -60,6 +60,6 @@ struct driver_options {
 };
 
 // Reads the Parameters subkey of the service. What is absent keeps its default. PASSIVE_LEVEL.
-_IRQL_requires_(PASSIVE_LEVEL) driver_options read_options(PUNICODE_STRING registry_path);
+SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL) driver_options read_options(PUNICODE_STRING registry_path);
 
 }  // namespace sluice

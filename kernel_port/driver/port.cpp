@@ -103,6 +103,7 @@ NTSTATUS port::bring_up() {
 }
 
 NTSTATUS port::create_port() {
+  PAGED_CODE();
   const default_descriptor descriptor;
   if (descriptor.get() == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   UNICODE_STRING name = unicode_literal(protocol::port_name);
@@ -116,6 +117,7 @@ NTSTATUS port::create_port() {
 
 // The server port first: with it open the unregistering would wait for ever.
 void port::take_down() {
+  PAGED_CODE();
   if (server_ != nullptr) FltCloseCommunicationPort(server_);
   server_ = nullptr;
   if (filter_ != nullptr) FltUnregisterFilter(filter_);  // disconnects; waits for callbacks
@@ -124,6 +126,7 @@ void port::take_down() {
 }
 
 NTSTATUS NTAPI port::on_instance_setup(PCFLT_RELATED_OBJECTS, FLT_INSTANCE_SETUP_FLAGS, DEVICE_TYPE, FLT_FILESYSTEM_TYPE) {
+  PAGED_CODE();
   return STATUS_FLT_DO_NOT_ATTACH;
 }
 

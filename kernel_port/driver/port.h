@@ -37,8 +37,10 @@ class port {
 
   // PASSIVE_LEVEL, in DriverEntry, when everything else stands. There may be no port afterwards: status(). Without start there is
   // none, and STATUS_NOT_SUPPORTED says why.
+  SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void start(PDRIVER_OBJECT driver, const kernel_functions& functions, channel& events, worker& from, const owner& whose);
   // PASSIVE_LEVEL. Disconnects the clients; returns when no callback and no thread of the port is left. May be called again.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   // Any IRQL. STATUS_SUCCESS: clients can connect.
@@ -52,22 +54,36 @@ class port {
     port_client* client = nullptr;
   };
 
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS bring_up();
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS create_port();
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void take_down();
+  _IRQL_requires_(PASSIVE_LEVEL)
   static VOID NTAPI run(PVOID context);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void wait_for_filter_manager();
 
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static NTSTATUS NTAPI on_instance_setup(PCFLT_RELATED_OBJECTS objects, FLT_INSTANCE_SETUP_FLAGS flags,
                                           DEVICE_TYPE device, FLT_FILESYSTEM_TYPE filesystem);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static NTSTATUS NTAPI on_unload(FLT_FILTER_UNLOAD_FLAGS flags);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static NTSTATUS NTAPI on_connect(PFLT_PORT client_port, PVOID self, PVOID context, ULONG context_bytes, PVOID* cookie);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static VOID NTAPI on_disconnect(PVOID cookie);
+  _IRQL_requires_(PASSIVE_LEVEL)
   static NTSTATUS NTAPI on_message(PVOID cookie, PVOID in, ULONG in_bytes, PVOID out, ULONG out_bytes, PULONG returned);
 
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS connect(PFLT_PORT client_port, const client_stream::wishes& what, PVOID* cookie);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS admit(PFLT_PORT client_port, const client_stream::wishes& what, port_client*& made);
+  _IRQL_requires_(PASSIVE_LEVEL)
   slot* take_slot();
+  _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS control(port_client& from, PVOID in_untrusted, uint32_t in_bytes, PVOID out_untrusted, uint32_t out_bytes,
                    uint32_t& written);
 

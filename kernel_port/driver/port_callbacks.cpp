@@ -59,6 +59,7 @@ port::slot* port::take_slot() {
 }
 
 NTSTATUS port::connect(PFLT_PORT client_port, const client_stream::wishes& what, PVOID* cookie) {
+  PAGED_CODE();
   if (!worker_->consumers().join()) return STATUS_SHARING_VIOLATION;  // the rings are mapped
   slot* const place = take_slot();
   if (place == nullptr) {
@@ -78,6 +79,7 @@ NTSTATUS port::connect(PFLT_PORT client_port, const client_stream::wishes& what,
 }
 
 NTSTATUS port::admit(PFLT_PORT client_port, const client_stream::wishes& what, port_client*& made) {
+  PAGED_CODE();
   void* const memory = allocate_nonpaged(*functions_, sizeof(port_client));
   if (memory == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   port_client* const client = new (in_place{}, memory) port_client(worker_->clients(), filter_);

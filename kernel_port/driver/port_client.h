@@ -16,18 +16,24 @@ class port_client {
   port_client& operator=(const port_client&) = delete;
 
   // PASSIVE_LEVEL, in the connect callback. On failure nothing is left.
-  [[nodiscard]] NTSTATUS start(const kernel_functions& functions, PFLT_PORT port, const client_stream::wishes& what,
+  [[nodiscard]] SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(const kernel_functions& functions, PFLT_PORT port, const client_stream::wishes& what,
                                uint64_t boot, uint64_t frequency);
   // PASSIVE_LEVEL, in the disconnect callback. Closes the driver's end, and returns when the thread has ended.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   client_stream& stream() { return stream_; }
   message_limit& messages() { return messages_; }
 
  private:
+  _IRQL_requires_(PASSIVE_LEVEL)
   static VOID NTAPI run(PVOID context);
+  _IRQL_requires_(PASSIVE_LEVEL)
   void loop();
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool send(const client_stream::batch& batch);
+  _IRQL_requires_(PASSIVE_LEVEL)
   void end_thread();
 
   distribution& clients_;

@@ -22,11 +22,14 @@ class request_queue {
   request_queue(const request_queue&) = delete;
   request_queue& operator=(const request_queue&) = delete;
 
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void start();
   // Marks the request pending; the caller returns STATUS_PENDING from its dispatch routine. One that is cancelled completes with
   // STATUS_CANCELLED, wherever it stands in the queue.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void insert(PIRP irp);
   // The oldest request of `file`, or of anyone if null. The caller completes it.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   PIRP remove(PFILE_OBJECT file = nullptr);
   // Completes all requests of `file`, or of everyone.
   void cancel(PFILE_OBJECT file = nullptr) {
@@ -34,6 +37,7 @@ class request_queue {
   }
 
  private:
+  _IRQL_requires_(DISPATCH_LEVEL)
   static VOID NTAPI on_cancel(PDEVICE_OBJECT device, PIRP irp);
 
   LIST_ENTRY requests_{};

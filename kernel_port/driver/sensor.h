@@ -25,8 +25,10 @@ class sensor {
   // PASSIVE_LEVEL, in DriverEntry. Sets the driver's dispatch routines. On failure nothing is left behind and the status
   // says what failed: STATUS_INVALID_PARAMETER (options), STATUS_INSUFFICIENT_RESOURCES (memory, or no notify slot),
   // or what the failing registration gave.
-  [[nodiscard]] static NTSTATUS create(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path, sensor*& created);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  static NTSTATUS create(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path, sensor*& created);
   // PASSIVE_LEVEL, in Unload. Returns when no callback, thread, timer or request is left. Null is allowed.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   static void destroy(sensor* existing);
 
   sensor() = default;
@@ -38,27 +40,45 @@ class sensor {
   own_type_registry& types() { return own_types_; }
 
  private:
-  [[nodiscard]] NTSTATUS start(PDRIVER_OBJECT driver, const driver_options& options);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(PDRIVER_OBJECT driver, const driver_options& options);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
-  [[nodiscard]] NTSTATUS create_device(PDRIVER_OBJECT driver);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS create_device(PDRIVER_OBJECT driver);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void delete_device();
 
   static sensor& of(PDEVICE_OBJECT device) { return **static_cast<sensor**>(device->DeviceExtension); }
+  _IRQL_requires_(PASSIVE_LEVEL)
   static NTSTATUS NTAPI on_open(PDEVICE_OBJECT device, PIRP irp);
+  _IRQL_requires_(PASSIVE_LEVEL)
   static NTSTATUS NTAPI on_cleanup(PDEVICE_OBJECT device, PIRP irp);
+  _IRQL_requires_(PASSIVE_LEVEL)
   static NTSTATUS NTAPI on_close(PDEVICE_OBJECT device, PIRP irp);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   static NTSTATUS NTAPI on_read(PDEVICE_OBJECT device, PIRP irp);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   static NTSTATUS NTAPI on_set_information(PDEVICE_OBJECT device, PIRP irp);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp);
 
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS control(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written, client_stream* from);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS control_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written);
+  _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS control_client_filter(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written,
                                  client_stream* from);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void attach();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void detach(PFILE_OBJECT file);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   protocol::capabilities capabilities();
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   uint64_t available_types();
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS set_types(const protocol::set_types& request);
 
   // Destroyed from the last to the first: callbacks before the channel they write to.

@@ -29,25 +29,34 @@ class worker {
   worker& operator=(const worker&) = delete;
 
   // PASSIVE_LEVEL. Starts the thread.
-  [[nodiscard]] NTSTATUS start(channel& from, const kernel_functions& functions, const driver_options& options);
+  [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS start(channel& from, const kernel_functions& functions, const driver_options& options);
   // PASSIVE_LEVEL. Ends the thread and cancels what waits.
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
   void stop();
 
   // The caller returns STATUS_PENDING. Up to DISPATCH_LEVEL.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void read(PIRP irp);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void query_statistics(PIRP irp);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void copy_ring(PIRP irp);
   // Completes a read, the pending one or the next, with what is final now; with an empty batch if that is nothing.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void flush();
   // Completes everything that waits for this handle.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void cancel(PFILE_OBJECT file);
   // The handle that reads has gone, and what waited for it. <= APC_LEVEL.
+  _IRQL_requires_max_(APC_LEVEL)
   void detach_reader();
 
   // For clients on the port: who they are, and what the control path asks for. The answer to query_statistics above, made
   // while the caller waits: PASSIVE_LEVEL, while the thread runs.
   distribution& clients() { return clients_; }
-  NTSTATUS statistics_now(void* buffer, uint32_t size, uint32_t& written);
+  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS statistics_now(_Out_writes_bytes_to_(size, written) void* buffer, uint32_t size, uint32_t& written);
   uint64_t frequency() const { return frequency_; }
 
   // Who gets the stream from here, or has the rings instead.
@@ -62,9 +71,12 @@ class worker {
     void* context;
     void (*closed)(void* context);
   };
+  _IRQL_requires_max_(APC_LEVEL)
   void lend_rings(const close_listener& to);
+  _IRQL_requires_max_(APC_LEVEL)
   void take_rings_back();
   // Of a ring that is lent: where what was not consumed begins, and what LOSS records before that had announced.
+  _IRQL_requires_max_(APC_LEVEL)
   void lent_position(uint32_t ring, uint64_t& position, uint64_t& announced) const;
 
   // How the stream's time stands to the counter, and to UTC. Up to DISPATCH_LEVEL.
@@ -73,6 +85,7 @@ class worker {
     uint64_t offset;  // stream time - counter, mod 2^64
     anchor_payload anchor;
   };
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   clock_relation clock();
 
  private:
@@ -84,60 +97,101 @@ class worker {
     uint32_t tid;
   };
 
+  _IRQL_requires_(PASSIVE_LEVEL)
   static VOID NTAPI run(PVOID context);
+  _IRQL_requires_(PASSIVE_LEVEL)
   void loop();
+  _IRQL_requires_max_(APC_LEVEL)
   bool share_out(const record_view<native_seam>& record);
+  _IRQL_requires_(PASSIVE_LEVEL)
   void prepare_reader();
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool serve_reader();
+  _IRQL_requires_max_(APC_LEVEL)
   void give_to_reader(PIRP irp);
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool serve_client_flushes();
   // What a merge pass hands records to: the batch of the request at the head of the queue, or the clients' queues.
   friend class outer_sink;
+  _IRQL_requires_max_(APC_LEVEL)
   bool accept(const record_view<native_seam>& record);
+  _IRQL_requires_max_(APC_LEVEL)
   void note_set_aside(const record_view<native_seam>& record);
+  _IRQL_requires_max_(APC_LEVEL)
   bool begin_epoch(const epoch_start& start);
   uint32_t ring_count() { return attach_rings(); }
   static uint64_t read_counter(void*) { return kernel_clock().now(); }
 
+  _IRQL_requires_max_(APC_LEVEL)
   uint32_t attach_rings();
+  _IRQL_requires_max_(APC_LEVEL)
   bool open_batch();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void report_overdue();
+  _IRQL_requires_(PASSIVE_LEVEL)
   pass_result pass();
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool complete_batch();
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool serve_flush(const pass_result& last);
+  _IRQL_requires_max_(APC_LEVEL)
   bool add_unannounced(batch_writer& to);
+  _IRQL_requires_max_(APC_LEVEL)
   bool read_figures(uint32_t cpu, loss_summary& figures);
+  _IRQL_requires_max_(APC_LEVEL)
   void hand_over();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void sleep();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void pause(uint32_t attempt);
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool wait(uint64_t ticks);
   uint64_t stream_time(uint64_t counter) const { return counter + merge_.offset(); }
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   anchor_payload read_clocks(uint64_t offset) const;
+  _IRQL_requires_max_(APC_LEVEL)
   void write_anchor();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void keep_anchored();
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   static void system_time_was_set(void* context);
 
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool serve_statistics();
-  NTSTATUS collect_statistics(void* buffer, uint32_t size, uint32_t& written);
-  [[nodiscard]] bool snapshot(uint32_t cpu);
+  _IRQL_requires_(PASSIVE_LEVEL)
+  NTSTATUS collect_statistics(_Out_writes_bytes_to_(size, written) void* buffer, uint32_t size, uint32_t& written);
+  [[nodiscard]] _IRQL_requires_(PASSIVE_LEVEL)
+  bool snapshot(uint32_t cpu);
+  _IRQL_requires_max_(DISPATCH_LEVEL)
   void add_what_lies_in_the_rings();
   bool nobody_holds_back_producers() const { return lent_ || channel_->options().mode == ring_mode::overwrite; }
+  _IRQL_requires_(DISPATCH_LEVEL)
   static VOID NTAPI snapshot_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
-  [[nodiscard]] bool run_on_cpu(uint32_t cpu, PKDEFERRED_ROUTINE routine);
+  [[nodiscard]] _IRQL_requires_(PASSIVE_LEVEL)
+  bool run_on_cpu(uint32_t cpu, PKDEFERRED_ROUTINE routine);
 
   // 16 KiB of records: at DISPATCH_LEVEL for some 10 us each.
   static constexpr uint32_t steps_of_take_over = 16;
   enum class loan : LONG { none, asked, lent, returned };
+  _IRQL_requires_max_(APC_LEVEL)
   void change_loan(loan next);
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool serve_loan();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void rest_while_lent();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void take_over();
+  _IRQL_requires_(PASSIVE_LEVEL)
   uint64_t announced_in_rings(uint32_t cpu);
+  _IRQL_requires_(DISPATCH_LEVEL)
   static VOID NTAPI take_over_on_cpu(PKDPC dpc, PVOID context, PVOID, PVOID);
 
+  _IRQL_requires_(PASSIVE_LEVEL)
   bool serve_ring_copy();
+  _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS copy_piece(const protocol::ring_copy_request& request, PFILE_OBJECT file, uint8_t* buffer, uint32_t size,
                       uint32_t& written);
+  _IRQL_requires_(PASSIVE_LEVEL)
   static void add_losses(const region_view<native_seam>& region, protocol::ring_copy& answer);
 
   channel* channel_ = nullptr;

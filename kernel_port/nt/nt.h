@@ -12,6 +12,22 @@
 #include <fltkernel.h>  // and <ntifs.h>
 #endif
 
+// Where a function's code lies in the image; stands in front of its declaration.
+//   SLUICE_INIT_CODE    given back when DriverEntry has returned: called by DriverEntry only, and by what it calls
+//   SLUICE_PAGED_CODE   may be paged out: runs below DISPATCH_LEVEL, and does not raise the IRQL itself (what it calls may);
+//                       begins with PAGED_CODE()
+// Without either: always there. tests/gates/annotation_gate.py holds this.
+#if defined(_MSC_VER) && !defined(__clang__)
+#define SLUICE_INIT_CODE __declspec(code_seg("INIT"))
+#define SLUICE_PAGED_CODE __declspec(code_seg("PAGE"))
+#elif defined(_MSC_VER)
+#define SLUICE_INIT_CODE
+#define SLUICE_PAGED_CODE
+#else
+#define SLUICE_INIT_CODE __attribute__((section("INIT")))
+#define SLUICE_PAGED_CODE __attribute__((section("PAGE")))
+#endif
+
 namespace sluice {
 
 // A UNICODE_STRING over a literal, without wide literals: wchar_t is not 16 bits everywhere the driver is built.

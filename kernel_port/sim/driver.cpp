@@ -5,6 +5,7 @@
 #include "kernel_port/sim/implementation.h"
 #include "kernel_port/sim/irp.h"
 #include "kernel_port/sim/irql.h"
+#include "kernel_port/sim/pageable_code.h"
 #include "kernel_port/sim/paged_memory.h"
 
 namespace sluice::sim {
@@ -120,6 +121,7 @@ NTSTATUS machine::load_driver(std::string_view name, PDRIVER_INITIALIZE entry) {
   {
     const paged_string path(u"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\" +
                             driver->service_name);
+    const initializing_driver with_its_code;
     driver_call checked(driver, reinterpret_cast<const void*>(entry), "DriverEntry");
     status = entry(driver->object, path.get());
   }

@@ -39,8 +39,16 @@ void prepare_control(io_request& request, uint32_t code, std::span<const uint8_t
   parameters.IoControlCode = code;
   parameters.InputBufferLength = static_cast<ULONG>(in.size());
   parameters.OutputBufferLength = static_cast<ULONG>(out_bytes);
-  request.output_limit = out_bytes;
-  give_system_buffer(request, std::max(in.size(), out_bytes));
+  if (METHOD_FROM_CTL_CODE(code) == METHOD_NEITHER) {
+    // The process's own addresses, unchecked: addresses that nobody has, since no driver here may touch them.
+    parameters.Type3InputBuffer = in.empty() ? nullptr : reinterpret_cast<PVOID>(uintptr_t{8});
+    request.irp.UserBuffer = out_bytes == 0 ? nullptr : reinterpret_cast<PVOID>(uintptr_t{16});
+    return;
+  }
+  // Direct methods: the input is buffered. The output would be locked pages; a driver that looks for them finds none.
+  const bool buffered = METHOD_FROM_CTL_CODE(code) == METHOD_BUFFERED;
+  request.output_limit = buffered ? out_bytes : 0;
+  give_system_buffer(request, buffered ? std::max(in.size(), out_bytes) : in.size());
   if (!in.empty()) memcpy(request.system_buffer.get(), in.data(), in.size());
   request.irp.AssociatedIrp.SystemBuffer = request.system_buffer.get();
 }
@@ -200,15 +208,15 @@ NTSTATUS file::control(uint32_t code, std::span<const uint8_t> in, std::span<uin
                        std::optional<std::chrono::nanoseconds> timeout) {
   bytes = 0;
   if (!state_) return STATUS_INVALID_HANDLE;
-  if (METHOD_FROM_CTL_CODE(code) != METHOD_BUFFERED)
-    misuse("only METHOD_BUFFERED control codes are simulated");
   const borrowed_thread thread(*state_->system, state_->pid);
   const auto request = make_request(state_->object, IRP_MJ_DEVICE_CONTROL);
   prepare_control(*request, code, in, out.size());
   const NTSTATUS status = state_->run(request, timeout);
   if (NT_ERROR(status) || status == STATUS_TIMEOUT) return status;
   bytes = request->irp.IoStatus.Information;
-  if (bytes != 0 && request->system_buffer) memcpy(out.data(), request->system_buffer.get(), bytes);
+  if (bytes != 0 && request->system_buffer && METHOD_FROM_CTL_CODE(code) == METHOD_BUFFERED) {
+    memcpy(out.data(), request->system_buffer.get(), bytes);
+  }
   return status;
 }
 

@@ -1,5 +1,6 @@
 #include "kernel_port/sim/irql.h"
 
+#include "kernel_port/sim/pageable_code.h"
 #include "kernel_port/sim/paged_memory.h"
 
 namespace sluice::sim {
@@ -30,6 +31,7 @@ void raise_slowly(thread_state& thread) {
   const uint32_t attention = raise_attention.load(std::memory_order_relaxed);
   if (attention & raise_attention_keys) deny_paged_memory();
   if (attention & raise_attention_paged) trim_paged_memory(thread);
+  if (attention & raise_attention_code) trim_pageable_code();
 }
 
 void lower_slowly(thread_state&) {

@@ -9,6 +9,7 @@
 #include "kernel_port/sim/implementation.h"
 #include "kernel_port/sim/irp.h"
 #include "kernel_port/sim/irql.h"
+#include "kernel_port/sim/pageable_code.h"
 #include "kernel_port/sim/paged_memory.h"
 #include "kernel_port/sim/suspension.h"
 #include "kernel_port/sim/time.h"
@@ -112,7 +113,8 @@ machine::machine(const machine_options& options) {
   the_scheduler.start(options.seed);
   reset_clocks(options.counter_ahead);
   install_request_signal();
-  start_paged_memory(options.check_paged_access, options.shared_memory);
+  start_pageable_code(options.check_code_sections);
+  start_paged_memory(options.check_paged_access, options.shared_memory || options.check_code_sections);
   start_user_memory();
   implementation_ = std::make_unique<implementation>(options);
   the_current_implementation.store(implementation_.get(), std::memory_order_release);
@@ -184,6 +186,7 @@ machine::~machine() {
   implementation_.reset();
   stop_user_memory();
   stop_paged_memory();
+  stop_pageable_code();
 }
 
 machine& machine::current() {

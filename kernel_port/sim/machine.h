@@ -44,6 +44,10 @@ struct machine_options {
   int64_t counter_ahead = 0;       // of the performance counter, before the host's monotonic clock; ticks
   uint64_t seed = 0;               // 0: the host schedules freely; otherwise the seam perturbs by this seed
   bool check_paged_access = true;  // paged memory touched at DISPATCH_LEVEL is a bug check
+  // What MmGetSystemRoutineAddress does not find, whatever the level.
+  std::vector<std::u16string> missing_routines = {};
+  // Pageable code that runs at DISPATCH_LEVEL, and code of INIT after DriverEntry, is a bug check (kernel_port/sim/pageable_code.h).
+  bool check_code_sections = false;
   bool integrity_checked_images = true;  // drivers are taken as linked with FORCE_INTEGRITY
   std::vector<service_parameter> service_parameters = {};
   // Where non-paged blocks of a page or more are kept; outlives the machine. Null: on the host's heap.
@@ -246,6 +250,7 @@ class file {
   // during the cancellation, its result is returned instead).
   NTSTATUS read(std::span<uint8_t> buffer, uint64_t& bytes,
                 std::optional<std::chrono::nanoseconds> timeout = {});
+  // Other methods than METHOD_BUFFERED reach the driver, but carry no output: METHOD_NEITHER addresses that fault, the direct ones no MDL.
   NTSTATUS control(uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out, uint64_t& bytes,
                    std::optional<std::chrono::nanoseconds> timeout = {});
   // NtSetInformationFile with a class that the I/O manager leaves to the driver: FileEndOfFileInformation (20), ...

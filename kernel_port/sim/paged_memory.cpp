@@ -10,6 +10,7 @@
 #include <new>
 
 #include "kernel_port/sim/check.h"
+#include "kernel_port/sim/pageable_code.h"
 #include "kernel_port/sim/processor.h"
 #include "kernel_port/sim/sanitizers.h"
 #include "kernel_port/sim/shared_memory.h"
@@ -64,6 +65,7 @@ void bring_in(thread_state& thread) {
 void on_fault(int signal, siginfo_t* info, void* context) {
   thread_state& thread = self();
   if (info->si_code == SEGV_ACCERR && shared_memory::wait_for_move(info->si_addr)) return;
+  if (bring_in_pageable_code(info->si_addr, thread)) return;
   if (in_arena(info->si_addr) && the_arena.check != machine::paged_check::off) {
     const auto* machine_context = &static_cast<ucontext_t*>(context)->uc_mcontext;
     if (thread.irql >= DISPATCH_LEVEL && thread.irql != irql_unattached) {
@@ -115,7 +117,7 @@ int allocate_key() {
 
 }  // namespace
 
-void start_paged_memory(bool check, bool moves) {
+void start_paged_memory(bool check, bool handles_faults) {
   arena& arena = the_arena;
   if (!arena.base) {
     void* memory = mmap(nullptr, arena_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -127,7 +129,7 @@ void start_paged_memory(bool check, bool moves) {
     arena.key = allocate_key();
     arena.check = arena.key >= 0 ? machine::paged_check::protection_keys : machine::paged_check::trimming;
   }
-  arena.handles_faults = check || moves;
+  arena.handles_faults = check || handles_faults;
   if (arena.handles_faults) {
     struct sigaction action {};
     action.sa_sigaction = on_fault;

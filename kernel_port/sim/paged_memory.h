@@ -19,8 +19,9 @@
 
 namespace sluice::sim {
 
-// `moves`: pages of shared memory are moved, and stores to them wait in this handler (kernel_port/sim/shared_memory.h).
-void start_paged_memory(bool check, bool moves);
+// `handles_faults`: others need this handler, too: pages of shared memory are moved, and stores to them wait in it
+// (kernel_port/sim/shared_memory.h); code is paged out (kernel_port/sim/pageable_code.h).
+void start_paged_memory(bool check, bool handles_faults);
 void stop_paged_memory();
 machine::paged_check paged_check_in_use();
 

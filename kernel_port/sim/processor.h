@@ -65,6 +65,7 @@ inline void give_back_processor(processor& cpu) {
 inline constexpr uint32_t raise_attention_perturb = 1;
 inline constexpr uint32_t raise_attention_paged =
     2;  // paged memory is accessible and must not be at DISPATCH_LEVEL
+inline constexpr uint32_t raise_attention_code = 8;  // pageable code is there
 inline constexpr uint32_t raise_attention_keys = 4;  // protection keys: deny at every raise
 extern std::atomic<uint32_t> raise_attention;
 void set_raise_attention(uint32_t bit, bool on);

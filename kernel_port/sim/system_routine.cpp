@@ -198,7 +198,11 @@ PVOID MmGetSystemRoutineAddress(PUNICODE_STRING SystemRoutineName) {
                                  SystemRoutineName->Length / sizeof(WCHAR));
   const internal_section section;
   const auto found = routines().find(name);
-  if (found == routines().end() || found->second.since > the_machine().options.level) return nullptr;
+  const machine_options& options = the_machine().options;
+  if (found == routines().end() || found->second.since > options.level) return nullptr;
+  for (const std::u16string& missing : options.missing_routines) {
+    if (missing == name) return nullptr;
+  }
   return found->second.address;
 }
 }

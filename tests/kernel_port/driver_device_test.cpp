@@ -110,6 +110,46 @@ TEST(driver_device, controls_are_checked_at_every_length) {
   EXPECT_EQ(reader.file.control(protocol::control_code(0x9ff, 0), {}, {}, bytes), STATUS_INVALID_DEVICE_REQUEST);
 }
 
+// A code says how its buffers come. One of ours with another way is another code: nothing is read by a method it was not made for.
+TEST(driver_device, controls_by_another_method_are_refused) {
+  loaded_machine on;
+  client reader(on.machine);
+  const std::vector<uint8_t> in(64);
+  std::vector<uint8_t> out(4096);
+  for (uint32_t function = 0x900; function <= 0x920; ++function) {
+    for (const uint32_t access : {0u, 1u, 2u, 3u}) {
+      for (const uint32_t method : {1u, 2u, 3u}) {  // in direct, out direct, neither
+        const uint32_t code = protocol::control_code(function, access) | method;
+        uint64_t bytes = 1;
+        EXPECT_EQ(reader.file.control(code, in, out, bytes), STATUS_INVALID_DEVICE_REQUEST) << std::hex << code;
+        EXPECT_EQ(reader.file.control(code, {}, {}, bytes), STATUS_INVALID_DEVICE_REQUEST) << std::hex << code;
+        EXPECT_EQ(bytes, 0u);
+      }
+    }
+  }
+}
+
+// Whatever lengths come with a code, zero and too much included: an answer or a refusal, and the device still serves.
+TEST(driver_device, every_code_is_answered_at_odd_lengths) {
+  loaded_machine on;
+  client reader(on.machine);
+  for (uint32_t function = 0x900; function <= 0x920; ++function) {
+    for (const uint32_t access : {0u, 1u, 2u, 3u}) {
+      for (const size_t length : {size_t{0}, size_t{1}, size_t{7}, size_t{1} << 16}) {
+        const std::vector<uint8_t> in(length, 0xff);
+        std::vector<uint8_t> out(length);
+        uint64_t bytes = 0;
+        // What waits is cancelled: then it was accepted.
+        const NTSTATUS status = reader.file.control(protocol::control_code(function, access), in, out, bytes, std::chrono::milliseconds(1));
+        EXPECT_LE(bytes, out.size());
+        EXPECT_NE(status, STATUS_PENDING);
+      }
+    }
+  }
+  sim::load_image({.base = 1});
+  EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 1u);
+}
+
 TEST(driver_device, statistics_too_long_for_the_buffer_say_how_many_rows_there_are) {
   loaded_machine on;
   client reader(on.machine);

@@ -1,4 +1,6 @@
 // Loading, falling back, failing and unloading.
+#include <unistd.h>
+
 #include "tests/kernel_port/driver_test_support.h"
 
 namespace sluice::test {
@@ -63,7 +65,8 @@ TEST(driver_load, options_that_contradict_each_other_fail_the_start) {
 TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
   using failure = sim::machine::failure;
   for (const failure kind : {failure::pool_allocation, failure::thread_creation, failure::notify_registration,
-                             failure::device_creation, failure::symbolic_link, failure::callback_registration}) {
+                             failure::device_creation, failure::security_change, failure::symbolic_link,
+                             failure::callback_registration}) {
     uint32_t failures = 0;
     for (uint64_t nth = 1;; ++nth) {
       sim::machine machine;
@@ -77,6 +80,7 @@ TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
       }
       ++failures;
       ASSERT_LT(nth, 200u);
+      EXPECT_EQ(status, kind == failure::security_change ? STATUS_ACCESS_DENIED : STATUS_INSUFFICIENT_RESOURCES) << nth;
       const sim::machine::usage left = machine.in_use();
       EXPECT_EQ(left.pool_blocks, 0u) << nth;
       EXPECT_EQ(left.notify_routines, 0u) << nth;
@@ -86,6 +90,94 @@ TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
       EXPECT_EQ(left.system_threads, 0u) << nth;
     }
     EXPECT_GE(failures, 1u) << static_cast<int>(kind);
+  }
+}
+
+sensor* second_sensor = nullptr;
+
+NTSTATUS second_driver_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path) {
+  driver->DriverUnload = [](PDRIVER_OBJECT) { sensor::destroy(second_sensor); };
+  return sensor::create(driver, registry_path, second_sensor);
+}
+
+TEST(driver_load, a_second_instance_is_refused_and_leaves_the_first_as_it_was) {
+  loaded_machine on;
+  ASSERT_EQ(on.status, STATUS_SUCCESS);
+  const sim::machine::usage before = on.machine.in_use();
+  EXPECT_EQ(on.machine.load_driver("Second", &second_driver_entry), STATUS_OBJECT_NAME_COLLISION);
+  EXPECT_EQ(second_sensor, nullptr);
+  const sim::machine::usage after = on.machine.in_use();
+  EXPECT_EQ(after.pool_blocks, before.pool_blocks);
+  EXPECT_EQ(after.notify_routines, before.notify_routines);
+  EXPECT_EQ(after.devices, before.devices);
+  EXPECT_EQ(after.symbolic_links, before.symbolic_links);
+  EXPECT_EQ(after.system_threads, before.system_threads);
+  client reader(on.machine);
+  sim::load_image({.base = 1});
+  EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 1u);
+}
+
+TEST(driver_load, only_the_system_and_administrators_open_the_device) {
+  loaded_machine on;
+  constexpr uint32_t stranger = 54321;
+  for (const uint32_t user : {uint32_t{0}, static_cast<uint32_t>(geteuid()), stranger}) {
+    sim::file file;
+    EXPECT_EQ(file.open(on.machine, u"Sluice", 500, user), user == stranger ? STATUS_ACCESS_DENIED : STATUS_SUCCESS) << user;
+    sim::file below;
+    EXPECT_EQ(below.open(on.machine, u"Sluice\\name", 500, user), user == stranger ? STATUS_ACCESS_DENIED : STATUS_SUCCESS) << user;
+  }
+}
+
+// Each of the functions that not every kernel has, in turn: the driver loads, says what it has got, delivers, and goes.
+TEST(driver_load, a_kernel_without_one_of_the_optional_functions_is_served) {
+  using enum protocol::registration;
+  struct lack {
+    const char16_t* name;
+    protocol::registration process = ex2, image = ex, registry = ex;
+  };
+  const lack lacks[] = {{u"PsSetCreateProcessNotifyRoutineEx2", ex},
+                        {u"PsSetCreateProcessNotifyRoutineEx"},
+                        {u"PsSetLoadImageNotifyRoutineEx", ex2, plain},
+                        {u"PsGetProcessStartKey"},
+                        {u"KeQuerySystemTimePrecise"},
+                        {u"CmRegisterCallbackEx", ex2, ex, plain},
+                        {u"CmCallbackGetKeyObjectID"},
+                        {u"CmCallbackGetKeyObjectIDEx"},
+                        {u"CmCallbackReleaseKeyObjectIDEx"},
+                        {u"KeRegisterProcessorChangeCallback"},
+                        {u"KeDeregisterProcessorChangeCallback"},
+                        {u"ExAllocatePool2"},
+                        {u"KeGetCurrentProcessorNumberEx"},
+                        {u"KeQueryMaximumProcessorCountEx"},
+                        {u"KeQueryActiveProcessorCountEx"},
+                        {u"KeGetProcessorNumberFromIndex"},
+                        {u"KeSetTargetProcessorDpcEx"},
+                        {u"KeQueryMaximumProcessorCount"}};
+  for (const lack& each : lacks) {
+    SCOPED_TRACE(std::string(each.name, each.name + std::char_traits<char16_t>::length(each.name)));
+    loaded_machine on({.missing_routines = {each.name}});
+    ASSERT_EQ(on.status, STATUS_SUCCESS);
+    client reader(on.machine);
+    const protocol::capabilities has = reader.capabilities();
+    EXPECT_EQ(has.process_registration, each.process);
+    EXPECT_EQ(has.image_registration, each.image);
+    EXPECT_EQ(has.registry_registration, each.registry);
+    EXPECT_EQ(has.thread_registration, plain);
+    EXPECT_EQ(has.cpu_count, 2u);
+    (void)reader.drain();
+    {
+      sim::process_creation creation;
+      creation.pid = 1000;
+      creation.parent_pid = 500;
+      ASSERT_EQ(sim::create_process(creation), STATUS_SUCCESS);
+      sim::load_image({.pid = 1000, .base = 1});
+      ASSERT_EQ(sim::exit_process(1000, 3), STATUS_SUCCESS);
+    }
+    const auto records = reader.drain();
+    EXPECT_EQ(of_type(records, event_type_process_create).size(), 1u);
+    EXPECT_EQ(of_type(records, event_type_image_load).size(), 1u);
+    EXPECT_EQ(of_type(records, event_type_process_exit).size(), 1u);
+    EXPECT_EQ(sum_of(reader.statistics(), event_type_image_load).committed, 1u);
   }
 }
 

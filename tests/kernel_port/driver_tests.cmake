@@ -1,5 +1,6 @@
 add_executable(driver_test
   driver_clock_test.cpp
+  driver_code_sections_test.cpp
   driver_device_test.cpp
   driver_events_test.cpp
   driver_hold_test.cpp

@@ -144,6 +144,88 @@ TEST_F(device, keeps_its_driver_loaded_while_a_handle_is_open) {
   EXPECT_EQ(handle.open(system, u"Test", 300), STATUS_OBJECT_NAME_NOT_FOUND);
 }
 
+// Who may open a device: nobody has said, or the list says.
+TEST_F(device, is_opened_by_those_whom_its_list_grants_it) {
+  scripted_driver::on_entry = [this](PDRIVER_OBJECT driver, PUNICODE_STRING) {
+    UNICODE_STRING name = unicode_literal(u"\\Device\\Guarded"), link = unicode_literal(u"\\DosDevices\\Guarded");
+    IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &object);
+    driver->MajorFunction[IRP_MJ_CREATE] = driver->MajorFunction[IRP_MJ_CLEANUP] = driver->MajorFunction[IRP_MJ_CLOSE] =
+        [](PDEVICE_OBJECT, PIRP irp) -> NTSTATUS {
+      irp->IoStatus.Status = STATUS_SUCCESS;
+      IoCompleteRequest(irp, IO_NO_INCREMENT);
+      return STATUS_SUCCESS;
+    };
+    return IoCreateSymbolicLink(&link, &name);
+  };
+  scripted_driver::on_unload = [this](PDRIVER_OBJECT) {
+    UNICODE_STRING link = unicode_literal(u"\\DosDevices\\Guarded");
+    IoDeleteSymbolicLink(&link);
+    IoDeleteDevice(object);
+  };
+  ASSERT_EQ(system.load_driver("test", scripted_driver::entry), STATUS_SUCCESS);
+  constexpr uint32_t stranger = 54321;
+  const auto opens = [&](uint32_t user) {
+    file handle;
+    return handle.open(system, u"Guarded", 300, user);
+  };
+  EXPECT_EQ(opens(stranger), STATUS_SUCCESS);
+
+  const activity thread(system, 0, 4, 8);
+  struct {
+    SID sid;
+    ULONG second;
+  } everyone{{SID_REVISION, 1, {{0, 0, 0, 0, 0, 1}}, {0}}, 0}, system_sid{{SID_REVISION, 1, {{0, 0, 0, 0, 0, 5}}, {18}}, 0};
+  const auto set = [&](ACCESS_MASK open_with, PSID who, ACCESS_MASK access) {
+    alignas(ACL) unsigned char memory[64];
+    ACL& list = *reinterpret_cast<ACL*>(memory);
+    SECURITY_DESCRIPTOR descriptor;
+    EXPECT_EQ(RtlCreateAcl(&list, sizeof memory, ACL_REVISION), STATUS_SUCCESS);
+    EXPECT_EQ(RtlAddAccessAllowedAce(&list, ACL_REVISION, access, who), STATUS_SUCCESS);
+    EXPECT_EQ(RtlCreateSecurityDescriptor(&descriptor, SECURITY_DESCRIPTOR_REVISION), STATUS_SUCCESS);
+    EXPECT_EQ(RtlSetDaclSecurityDescriptor(&descriptor, TRUE, &list, FALSE), STATUS_SUCCESS);
+    HANDLE handle = nullptr;
+    EXPECT_EQ(ObOpenObjectByPointer(object, OBJ_KERNEL_HANDLE, nullptr, open_with, nullptr, KernelMode, &handle), STATUS_SUCCESS);
+    const NTSTATUS status = ZwSetSecurityObject(handle, DACL_SECURITY_INFORMATION, &descriptor);
+    ZwClose(handle);
+    return status;
+  };
+  EXPECT_EQ(set(READ_CONTROL, &system_sid.sid, FILE_ALL_ACCESS), STATUS_ACCESS_DENIED);  // the handle may not
+  EXPECT_EQ(opens(stranger), STATUS_SUCCESS);
+  EXPECT_EQ(set(WRITE_DAC, &system_sid.sid, FILE_ALL_ACCESS), STATUS_SUCCESS);
+  EXPECT_EQ(opens(0), STATUS_SUCCESS);
+  EXPECT_EQ(opens(stranger), STATUS_ACCESS_DENIED);
+  EXPECT_EQ(set(WRITE_DAC, &everyone.sid, FILE_GENERIC_READ), STATUS_SUCCESS);  // to read only
+  EXPECT_EQ(opens(stranger), STATUS_ACCESS_DENIED);
+  EXPECT_EQ(set(WRITE_DAC, &everyone.sid, FILE_ALL_ACCESS), STATUS_SUCCESS);
+  EXPECT_EQ(opens(stranger), STATUS_SUCCESS);
+  EXPECT_EQ(system.unload_driver("test"), STATUS_SUCCESS);
+}
+
+// The flag alone decides: a driver may clear it itself.
+TEST_F(device, can_be_opened_in_driver_entry_once_its_flag_is_clear) {
+  scripted_driver::on_entry = [this](PDRIVER_OBJECT driver, PUNICODE_STRING) {
+    UNICODE_STRING name = unicode_literal(u"\\Device\\Early"), link = unicode_literal(u"\\DosDevices\\Early");
+    IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &object);
+    IoCreateSymbolicLink(&link, &name);
+    driver->MajorFunction[IRP_MJ_CREATE] = driver->MajorFunction[IRP_MJ_CLEANUP] = driver->MajorFunction[IRP_MJ_CLOSE] =
+        [](PDEVICE_OBJECT, PIRP irp) -> NTSTATUS {
+      irp->IoStatus.Status = STATUS_SUCCESS;
+      IoCompleteRequest(irp, IO_NO_INCREMENT);
+      return STATUS_SUCCESS;
+    };
+    object->Flags &= ~static_cast<ULONG>(DO_DEVICE_INITIALIZING);
+    {
+      file handle;
+      EXPECT_EQ(handle.open(system, u"Early", 300), STATUS_SUCCESS);
+    }
+    IoDeleteSymbolicLink(&link);
+    IoDeleteDevice(object);
+    return STATUS_SUCCESS;
+  };
+  EXPECT_EQ(system.load_driver("test", scripted_driver::entry), STATUS_SUCCESS);
+  EXPECT_EQ(system.unload_driver("test"), STATUS_SUCCESS);
+}
+
 TEST_F(device, cannot_be_opened_before_driver_entry_has_returned) {
   scripted_driver::on_entry = [this](PDRIVER_OBJECT driver, PUNICODE_STRING) {
     UNICODE_STRING name = unicode_literal(u"\\Device\\Early"), link = unicode_literal(u"\\DosDevices\\Early");
