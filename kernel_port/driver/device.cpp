@@ -32,13 +32,6 @@ NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
     return status;
   }
   *static_cast<sensor**>(device_->DeviceExtension) = this;
-  status = restrict_to_administrators(device_);
-  if (NT_SUCCESS(status)) status = IoCreateSymbolicLink(&link, &name);
-  if (!NT_SUCCESS(status)) {
-    IoDeleteDevice(device_);
-    device_ = nullptr;
-    return status;
-  }
   device_->Flags |= DO_BUFFERED_IO;
   driver->MajorFunction[IRP_MJ_CREATE] = &on_open;
   driver->MajorFunction[IRP_MJ_CLEANUP] = &on_cleanup;
@@ -46,6 +39,14 @@ NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
   driver->MajorFunction[IRP_MJ_READ] = &on_read;
   driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = &on_control;
   driver->MajorFunction[IRP_MJ_SET_INFORMATION] = &on_set_information;
+  status = restrict_to_administrators(device_);
+  // Last: from here on others come by its name, and look at all of the above.
+  if (NT_SUCCESS(status)) status = IoCreateSymbolicLink(&link, &name);
+  if (!NT_SUCCESS(status)) {
+    IoDeleteDevice(device_);
+    device_ = nullptr;
+    return status;
+  }
   // DO_DEVICE_INITIALIZING stays until the I/O manager clears it: nobody opens a device whose driver may still fail to load.
   return STATUS_SUCCESS;
 }
