@@ -79,7 +79,7 @@ class machine::implementation {
     std::atomic<uint64_t> left{0};  // 0: off
   };
   friend class machine;
-  std::array<failure_counter, 10> failures_;
+  std::array<failure_counter, machine::failure_kinds> failures_;
 };
 
 machine::implementation* the_machine_if_any();

@@ -99,6 +99,7 @@ class machine {
     callback_registration,  // of processor changes, and in callback objects
     user_mapping            // MmMapLockedPagesSpecifyCache
   };
+  static constexpr size_t failure_kinds = static_cast<size_t>(failure::user_mapping) + 1;  // the last one's, and 1
   void fail_call(failure kind, uint64_t nth);
 
   // What the drivers hold now.
