@@ -70,10 +70,8 @@ bool worker::run_on_cpu(uint32_t cpu, PKDEFERRED_ROUTINE routine) {
   from.settled = false;
   KeInitializeEvent(&from.done, SynchronizationEvent, FALSE);
   do {
-    // Anew each time: Wine 8 may deadlock when a timer is set again while its DPC is on its way out.
-    if (!from.call.aim(cpu, routine, &from)) return false;
+    if (!from.call.start(cpu, routine, &from)) return false;
     dpcs_ran_ = true;
-    from.call.start();
     KeWaitForSingleObject(&from.done, Executive, KernelMode, FALSE, nullptr);
   } while (!from.settled);
   return true;

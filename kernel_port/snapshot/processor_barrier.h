@@ -33,8 +33,7 @@ class processor_barrier {
     const uint32_t cpus = active_processors();
     outstanding_ = static_cast<LONG>(cpus);
     for (uint32_t cpu = 0; cpu < cpus; ++cpu) {
-      (void)calls_[cpu].aim(cpu, &on_cpu, this);  // it runs, and is never removed
-      calls_[cpu].start();
+      (void)calls_[cpu].start(cpu, &on_cpu, this);  // it runs, and is never removed
     }
     KeWaitForSingleObject(&all_done_, Executive, KernelMode, FALSE, nullptr);
     has_run_ = true;
