@@ -66,7 +66,7 @@ NTSTATUS callback_objects::open(PCALLBACK_OBJECT& found, std::u16string_view nam
 }
 
 PVOID callback_objects::add(PCALLBACK_OBJECT to, PCALLBACK_FUNCTION function, PVOID context) {
-  if (the_machine().fails(machine::failure::callback_registration)) return nullptr;
+  if (the_machine().injected_failure(machine::failure::callback_registration) != STATUS_SUCCESS) return nullptr;
   auto made = std::make_shared<_CALLBACK_OBJECT::registration>();
   made->of = to;
   made->function = function;

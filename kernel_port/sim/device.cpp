@@ -50,7 +50,7 @@ device_table::~device_table() {
 NTSTATUS device_table::create(PDRIVER_OBJECT driver_object, ULONG extension_size, PCUNICODE_STRING name,
                               DEVICE_TYPE type, ULONG characteristics, BOOLEAN exclusive,
                               PDEVICE_OBJECT* device) {
-  if (the_machine().fails(machine::failure::device_creation)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::device_creation); failed != STATUS_SUCCESS) return failed;
   internal_lock lock(mutex_);
   std::u16string upper_name;
   if (name) {
@@ -108,7 +108,7 @@ void device_table::remove(PDEVICE_OBJECT device) {
 }
 
 NTSTATUS device_table::link(PCUNICODE_STRING link, PCUNICODE_STRING target) {
-  if (the_machine().fails(machine::failure::symbolic_link)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::symbolic_link); failed != STATUS_SUCCESS) return failed;
   const auto name = dos_name(view(link));
   if (!name || name->empty()) return STATUS_OBJECT_PATH_NOT_FOUND;
   internal_lock lock(mutex_);

@@ -112,7 +112,7 @@ void require_nothing_left(driver_record& driver, const char* when) {
 NTSTATUS machine::load_driver(std::string_view name, PDRIVER_INITIALIZE entry) {
   implementation& state = *implementation_;
   if (state.devices.find_driver(name)) return STATUS_IMAGE_ALREADY_LOADED;
-  if (state.fails(failure::driver_object)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = state.injected_failure(failure::driver_object); failed != STATUS_SUCCESS) return failed;
   const borrowed_thread system(state, system_pid);
   driver_record* driver = state.devices.add_driver(name);
   driver->object->DriverInit = entry;

@@ -59,7 +59,7 @@ NTSTATUS filter_manager::register_filter(PDRIVER_OBJECT driver_object, const FLT
       registration.Size != size_of_registration(registration.Version)) {
     return STATUS_INVALID_PARAMETER;
   }
-  if (machine.fails(machine::failure::filter_registration)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = machine.injected_failure(machine::failure::filter_registration); failed != STATUS_SUCCESS) return failed;
   driver_record* const driver = machine.devices.driver_of(driver_object);
   if (driver == nullptr) {
     stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0xE1, as_argument(driver_object), 0, 0,
@@ -168,7 +168,7 @@ void filter_manager::free_descriptor(PSECURITY_DESCRIPTOR descriptor) {
 NTSTATUS filter_manager::create_port(PFLT_FILTER filter, PFLT_PORT* port, const OBJECT_ATTRIBUTES& attributes,
                                      server_port routines) {
   *port = nullptr;
-  if (the_machine().fails(machine::failure::port_creation)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::port_creation); failed != STATUS_SUCCESS) return failed;
   if (attributes.ObjectName == nullptr || attributes.SecurityDescriptor == nullptr ||
       (attributes.Attributes & OBJ_KERNEL_HANDLE) == 0 || routines.connect == nullptr ||
       routines.disconnect == nullptr || routines.limit == 0) {

@@ -40,7 +40,7 @@ class machine::implementation {
   void start_processor() { active_.fetch_add(1, std::memory_order_release); }
 
   // Counts one call of that kind; true if it is the one chosen to fail.
-  bool fails(machine::failure kind);
+  NTSTATUS injected_failure(machine::failure kind);  // STATUS_SUCCESS: this call does not fail
 
   // Host threads that are threads of the machine now. An entry is reused, never freed: a late wake finds it
   // alive.
@@ -77,6 +77,7 @@ class machine::implementation {
 
   struct failure_counter {
     std::atomic<uint64_t> left{0};  // 0: off
+    std::atomic<NTSTATUS> status{STATUS_INSUFFICIENT_RESOURCES};
   };
   friend class machine;
   std::array<failure_counter, machine::failure_kinds> failures_;

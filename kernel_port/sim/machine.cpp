@@ -68,12 +68,12 @@ machine::implementation::~implementation() {
   PsInitialSystemProcess = nullptr;
 }
 
-bool machine::implementation::fails(machine::failure kind) {
-  std::atomic<uint64_t>& left = failures_[static_cast<size_t>(kind)].left;
-  uint64_t value = left.load(std::memory_order_relaxed);
-  while (value != 0 && !left.compare_exchange_weak(value, value - 1, std::memory_order_relaxed)) {
+NTSTATUS machine::implementation::injected_failure(machine::failure kind) {
+  auto& [left, status] = failures_[static_cast<size_t>(kind)];
+  uint64_t value = left.load(std::memory_order_acquire);
+  while (value != 0 && !left.compare_exchange_weak(value, value - 1, std::memory_order_acquire)) {
   }
-  return value == 1;
+  return value == 1 ? status.load(std::memory_order_relaxed) : STATUS_SUCCESS;
 }
 
 host_thread* machine::implementation::attach_host() {
@@ -207,8 +207,10 @@ machine::paged_check machine::paged_check_in_use() const {
 
 void machine::start_filter_manager() { implementation_->filters.start(); }
 
-void machine::fail_call(failure kind, uint64_t nth) {
-  implementation_->failures_[static_cast<size_t>(kind)].left.store(nth, std::memory_order_relaxed);
+void machine::fail_call(failure kind, uint64_t nth, NTSTATUS status) {
+  auto& counter = implementation_->failures_[static_cast<size_t>(kind)];
+  counter.status.store(status, std::memory_order_relaxed);
+  counter.left.store(nth, std::memory_order_release);
 }
 
 machine::usage machine::in_use() const {

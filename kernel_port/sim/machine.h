@@ -84,8 +84,7 @@ class machine {
   // The filter manager starts now: later than boot drivers did.
   void start_filter_manager();
 
-  // Failure injection: the n-th (from 1) call from now on of that kind fails with what Windows would give. 0
-  // switches it off.
+  // Failure injection: the n-th (from 1) call from now on of that kind fails, with this status where it returns one. 0 switches it off.
   enum class failure {
     pool_allocation,
     thread_creation,
@@ -100,7 +99,7 @@ class machine {
     user_mapping            // MmMapLockedPagesSpecifyCache
   };
   static constexpr size_t failure_kinds = static_cast<size_t>(failure::user_mapping) + 1;  // the last one's, and 1
-  void fail_call(failure kind, uint64_t nth);
+  void fail_call(failure kind, uint64_t nth, NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES);
 
   // What the drivers hold now.
   struct usage {

@@ -21,7 +21,7 @@ size_t bytes_of_pages(const MDL* mdl) {
 
 NTSTATUS process_mappings::map(PMDL mdl, bool writable, void*& address) {
   machine::implementation& machine = the_machine();
-  if (machine.fails(machine::failure::user_mapping)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = machine.injected_failure(machine::failure::user_mapping); failed != STATUS_SUCCESS) return failed;
   if (machine.shared == nullptr) return STATUS_NOT_SUPPORTED;
   char* const memory = pages_of(mdl);
   const size_t bytes = bytes_of_pages(mdl);

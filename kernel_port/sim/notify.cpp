@@ -48,7 +48,7 @@ class named_file {
 
 NTSTATUS notify_registry::add(void* routine, uint32_t form, uint64_t flags, uint32_t limit, NTSTATUS full,
                               bool refuse_duplicate) {
-  if (the_machine().fails(machine::failure::notify_registration)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::notify_registration); failed != STATUS_SUCCESS) return failed;
   internal_lock lock(mutex_);
   notify_slot* empty = nullptr;
   uint32_t index = 0;

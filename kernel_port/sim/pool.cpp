@@ -74,7 +74,7 @@ void* pool_table::allocate(bool paged, size_t size, uint32_t tag, bool zero) {
          thread.irql, paged ? APC_LEVEL : DISPATCH_LEVEL);
   }
   allocations_.fetch_add(1, std::memory_order_relaxed);
-  if (the_machine().fails(machine::failure::pool_allocation)) return nullptr;
+  if (the_machine().injected_failure(machine::failure::pool_allocation) != STATUS_SUCCESS) return nullptr;
   internal_lock lock(mutex_);
   auto* memory = static_cast<unsigned char*>(host_allocate(paged, size));
   if (!memory) return nullptr;

@@ -69,7 +69,7 @@ NTSTATUS processor_changes::add_processor(machine::implementation& machine) {
 PVOID processor_changes::add(PPROCESSOR_CALLBACK_FUNCTION function, PVOID context, ULONG flags) {
   machine::implementation& machine = the_machine();
   const change one(changes_, changing_, "KeRegisterProcessorChangeCallback");
-  if (machine.fails(machine::failure::callback_registration)) return nullptr;
+  if (machine.injected_failure(machine::failure::callback_registration) != STATUS_SUCCESS) return nullptr;
   const callback made{function, context, self().driver};
   if (flags & KE_PROCESSOR_CHANGE_ADD_EXISTING) {
     for (uint32_t cpu = 0; cpu < machine.active_processors(); ++cpu) {

@@ -68,7 +68,7 @@ std::optional<size_t> counted(REG_NOTIFY_CLASS pre) {
 
 NTSTATUS registry_callbacks::add(PEX_CALLBACK_FUNCTION function, PVOID context, PCUNICODE_STRING altitude,
                                  PLARGE_INTEGER cookie) {
-  if (the_machine().fails(machine::failure::notify_registration)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::notify_registration); failed != STATUS_SUCCESS) return failed;
   auto made = std::make_shared<registry_callback>();
   made->context = context;
   if (altitude != nullptr) {

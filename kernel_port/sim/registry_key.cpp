@@ -107,7 +107,7 @@ NTSTATUS CmCallbackGetKeyObjectIDEx(PLARGE_INTEGER Cookie, PVOID Object, PULONG_
   if (ObjectID != nullptr) *ObjectID = identifier_of(key);
   if (ObjectName == nullptr) return STATUS_SUCCESS;
   *ObjectName = nullptr;
-  if (the_machine().fails(machine::failure::pool_allocation)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::pool_allocation); failed != STATUS_SUCCESS) return failed;
   auto* const name = new given_name(key.path);
   the_machine().key_names.gave(name, self().driver);
   *ObjectName = &name->string;

@@ -99,7 +99,7 @@ NTSTATUS RtlSetDaclSecurityDescriptor(PSECURITY_DESCRIPTOR SecurityDescriptor, B
 
 NTSTATUS ZwSetSecurityObject(HANDLE Handle, SECURITY_INFORMATION SecurityInformation, PSECURITY_DESCRIPTOR SecurityDescriptor) {
   require_irql_at_most(PASSIVE_LEVEL, "ZwSetSecurityObject");
-  if (the_machine().fails(machine::failure::security_change)) return STATUS_ACCESS_DENIED;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::security_change); failed != STATUS_SUCCESS) return failed;
   ACCESS_MASK granted = 0;
   void* const object = the_machine().handles.reference(Handle, &granted);
   if (!object) return STATUS_INVALID_HANDLE;

@@ -94,7 +94,7 @@ NTSTATUS PsCreateSystemThread(PHANDLE ThreadHandle, ULONG, POBJECT_ATTRIBUTES, H
                               PKSTART_ROUTINE StartRoutine, PVOID StartContext) {
   thread_state& thread = require_irql_at_most(PASSIVE_LEVEL, "PsCreateSystemThread");
   machine::implementation& machine = the_machine();
-  if (machine.fails(machine::failure::thread_creation)) return STATUS_INSUFFICIENT_RESOURCES;
+  if (const NTSTATUS failed = machine.injected_failure(machine::failure::thread_creation); failed != STATUS_SUCCESS) return failed;
   reap_system_threads();
   const uint32_t tid = machine.processes.new_system_tid();
   PETHREAD object =

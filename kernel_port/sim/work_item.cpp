@@ -90,7 +90,7 @@ extern "C" {
 
 PIO_WORKITEM IoAllocateWorkItem(PDEVICE_OBJECT DeviceObject) {
   thread_state& thread = require_irql_at_most(DISPATCH_LEVEL, "IoAllocateWorkItem");
-  if (the_machine().fails(machine::failure::pool_allocation)) return nullptr;
+  if (the_machine().injected_failure(machine::failure::pool_allocation) != STATUS_SUCCESS) return nullptr;
   internal_section section;
   the_machine().work.counted(thread.driver, 1);
   return new _IO_WORKITEM{DeviceObject, nullptr, nullptr, thread.driver, false};

@@ -61,17 +61,22 @@ TEST(driver_load, options_that_contradict_each_other_fail_the_start) {
   }
 }
 
-// Every call that can fail, at each of its occurrences: the status comes back and nothing is left behind.
-TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
+// Every call that can fail, at each of its occurrences: what the kernel answered comes back, and nothing is left behind.
+TEST(driver_load, a_failure_at_any_step_leaves_nothing_and_gives_its_own_status) {
   using failure = sim::machine::failure;
-  for (const failure kind : {failure::pool_allocation, failure::thread_creation, failure::notify_registration,
-                             failure::device_creation, failure::security_change, failure::symbolic_link,
-                             failure::callback_registration}) {
+  const std::pair<failure, NTSTATUS> calls[] = {{failure::pool_allocation, STATUS_INSUFFICIENT_RESOURCES},
+                                                {failure::thread_creation, STATUS_QUOTA_EXCEEDED},
+                                                {failure::notify_registration, STATUS_INVALID_PARAMETER},
+                                                {failure::device_creation, STATUS_OBJECT_NAME_COLLISION},
+                                                {failure::security_change, STATUS_ACCESS_DENIED},
+                                                {failure::symbolic_link, STATUS_OBJECT_PATH_NOT_FOUND},
+                                                {failure::callback_registration, STATUS_INSUFFICIENT_RESOURCES}};
+  for (const auto& [kind, given] : calls) {
     uint32_t failures = 0;
     for (uint64_t nth = 1;; ++nth) {
       sim::machine machine;
       sim::activity starter(machine, 0, 4, 8);
-      machine.fail_call(kind, nth);
+      machine.fail_call(kind, nth, given);
       const NTSTATUS status = machine.load_driver("Sluice", &test_driver_entry);
       machine.fail_call(kind, 0);
       if (NT_SUCCESS(status)) {
@@ -80,7 +85,7 @@ TEST(driver_load, a_failure_at_any_step_leaves_nothing) {
       }
       ++failures;
       ASSERT_LT(nth, 200u);
-      EXPECT_EQ(status, kind == failure::security_change ? STATUS_ACCESS_DENIED : STATUS_INSUFFICIENT_RESOURCES) << nth;
+      EXPECT_EQ(status, given) << nth;
       const sim::machine::usage left = machine.in_use();
       EXPECT_EQ(left.pool_blocks, 0u) << nth;
       EXPECT_EQ(left.notify_routines, 0u) << nth;
