@@ -3,16 +3,16 @@
 
 What this shows: the file that is shipped starts, and does this, on Wine's reading of Windows. Not: that Windows does the same.
 
-usage: tool_test.py SLUICE.EXE
+usage: tool_test.py PREFIX SLUICE.EXE
 """
 
-import os
 import pathlib
 import sys
 import tempfile
 import unittest
 
-from prefix import prefix
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "wine"))
+from wine_prefix import Prefix
 
 FILTER = """
 types = ["registry_set_value"]
@@ -81,7 +81,7 @@ class tool(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    tool.program = sys.argv[1]
-    with prefix() as tool.wine, tempfile.TemporaryDirectory() as tool.directory:
+    tool.program = sys.argv[2]
+    with Prefix(sys.argv[1]).running() as tool.wine, tempfile.TemporaryDirectory() as tool.directory:
         result = unittest.main(argv=sys.argv[:1], exit=False).result
     sys.exit(not result.wasSuccessful())

@@ -15,7 +15,7 @@ import time
 import traceback
 
 from driver_client import *
-from wine_prefix import Failure, Prefix, check, path_in_wine
+from wine_prefix import SUBSTITUTES, Failure, Prefix, check, path_in_wine
 
 results = []
 
@@ -233,22 +233,12 @@ def plain_parts(prefix, probe, files):
 # --- With the substitutes -----------------------------------------------------------------------------------------------
 
 def substitutes(prefix, files):
-    drivers = prefix.windows("system32", "drivers")
-    with prefix.running("fltlib,fltmgr.sys=n,b"):
-        kept = {}
-        for source, target in ((files.fltmgr, os.path.join(drivers, "fltmgr.sys")),
-                               (files.fltlib, prefix.windows("system32", "fltlib.dll"))):
-            if os.path.exists(target):
-                kept[target] = target + ".of-wine"
-                shutil.copy2(target, kept[target])
-            shutil.copy2(source, target)
+    with prefix.running(SUBSTITUTES, {"system32/drivers/fltmgr.sys": files.fltmgr, "system32/fltlib.dll": files.fltlib}):
         probe = prefix.probe(files.probe)
         try:
             substitute_parts(prefix, probe, files)
         finally:
             probe.close()
-            for target, wine_own in kept.items():
-                os.replace(wine_own, target)
 
 
 def all_capabilities(probe):

@@ -1,17 +1,28 @@
-"""A Wine prefix for the driver's tests: made once in the build directory, used by one test at a time.
+"""A Wine prefix for tests: made once in the build directory, used by one test at a time, left as it was made.
 
-A prefix runs between `with prefix.running(...)`'s ends: no process of it is left behind, whatever happens inside.
+A prefix runs between `with prefix.running(...)`'s ends. Before: what an earlier run changed in the registry, or put in place of a file
+of Wine's, is put back; its server is there and stays, and a program has been seen to start, run and end. After: no process of it is
+left, whatever happened inside. A failure of Wine's own is tried again here, and told; a test never sees it as its program's.
 """
 import contextlib
+import fcntl
+import glob
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 
 SKIPPED = 77
+PATIENCE = 240  # seconds; what takes longer hangs
+ATTEMPTS = 3  # of what Wine does by itself, before any program of a test runs
 STATUS_TIMEOUT = 0x102
 STATUS_PENDING = 0x103
+
+# No downloads, and nothing written into the home directory of whoever runs the tests.
+WITHOUT = "mscoree,mshtml=;winemenubuilder.exe=d"
+SUBSTITUTES = "fltlib,fltmgr.sys=n,b"  # ours, if they are there (kernel_port/wine)
 
 
 def skip(why):
@@ -29,12 +40,14 @@ def check(condition, what):
 
 
 def require_wine():
-    """The programs of Wine; exits as skipped, with the reason, where there are none."""
-    programs = {name: shutil.which(name) or shutil.which(name, path="/usr/lib/wine") for name in ("wine", "wineserver")}
-    for name, path in programs.items():
+    """Paths of Wine's loader and server; exits as skipped, with the reason, where there are none."""
+    found = []
+    for names in (("wine64", "wine"), ("wineserver",)):
+        path = next(filter(None, (shutil.which(name, path=where) for where in ("/usr/lib/wine", None) for name in names)), None)
         if path is None:
-            skip(f"{name} is not installed (Debian: wine64 and wine); nothing of the driver was run under Wine")
-    return programs
+            skip(f"{names[0]} is not installed (Debian: wine64 and wine); nothing was run under Wine")
+        found.append(path)
+    return found
 
 
 class Probe:
@@ -85,7 +98,7 @@ class Probe:
 
 class Prefix:
     def __init__(self, directory):
-        self.programs = require_wine()
+        self.wine, self.server = require_wine()
         self.directory = os.path.abspath(directory)
         self.environment = {}
 
@@ -93,48 +106,117 @@ class Prefix:
         return os.path.join(self.directory, "drive_c", "windows", *path)
 
     @contextlib.contextmanager
-    def running(self, overrides=""):
-        """The prefix, made if it is not there yet. `overrides`: of WINEDLLOVERRIDES, in force for every process."""
-        os.makedirs(self.directory, exist_ok=True)
+    def running(self, overrides="", files={}):
+        """The prefix, made if it is not there yet. `overrides`: of WINEDLLOVERRIDES, in force for every process. `files`: what stands
+        meanwhile in place of files of Wine's, by their places under C:\\windows."""
+        os.makedirs(os.path.dirname(self.directory), exist_ok=True)
+        with open(self.directory + ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.use(overrides)
+            self.stop()
+            try:
+                if not os.path.exists(self.kept("made")):
+                    self.repeat("a prefix", self.make)
+                self.restore()
+                for place, source in files.items():
+                    self.put(source, self.windows(*place.split("/")))
+                self.repeat("a first program", self.warm_up)
+                yield self
+            finally:
+                self.stop()
+
+    def use(self, overrides):
         self.environment = {
             **os.environ,
             "WINEPREFIX": self.directory,
             "WINEARCH": "win64",
+            "WINELOADER": self.wine,
             "LC_ALL": "C.UTF-8",
             "WINEDEBUG": os.environ.get("SLUICE_WINEDEBUG", "-all"),
-            "WINEDLLOVERRIDES": ";".join(filter(None, [overrides, "mscoree,mshtml="])),
+            "WINEDLLOVERRIDES": ";".join(filter(None, [overrides, WITHOUT])),
         }
         self.environment.pop("DISPLAY", None)
-        self.stop()
-        try:
-            if not os.path.exists(os.path.join(self.directory, "made")):
-                self.make()
-            yield self
-        finally:
-            self.stop()
+
+    def repeat(self, what, action):
+        for attempt in range(ATTEMPTS):
+            try:
+                return action()
+            except Failure as failure:
+                print(f"Wine: {what}, attempt {attempt + 1} of {ATTEMPTS}: {failure}", flush=True)
+                self.stop()
+        raise Failure(f"Wine does not give {what} here: see above")
+
+    def kept(self, name):
+        return os.path.join(self.directory, "as-made", name)
 
     def make(self):
-        made = subprocess.run([self.programs["wine"], "wineboot", "-i"], env=self.environment, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=240)
-        subprocess.run([self.programs["wineserver"], "-w"], env=self.environment, timeout=240)
-        if made.returncode != 0 or not os.path.exists(self.windows("system32", "drivers")):
-            raise Failure("wineboot could not make a prefix")
-        open(os.path.join(self.directory, "made"), "w").close()
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os.makedirs(self.directory)
+        done = self.run("wineboot", "-i")
+        self.serve("-w")  # wineboot leaves processes behind that still write
+        registry = glob.glob(os.path.join(self.directory, "*.reg"))
+        check(done.returncode == 0 and len(registry) == 3 and os.path.exists(self.windows("system32", "drivers")),
+              f"wineboot made none: exit code {done.returncode}: {said(done)}")
+        os.mkdir(self.kept(""))
+        for path in registry:
+            shutil.copy2(path, self.kept(os.path.basename(path)))
+        open(self.kept("made"), "w").close()
+
+    def restore(self):
+        for path in glob.glob(self.kept("*.reg")):
+            shutil.copy2(path, os.path.join(self.directory, os.path.basename(path)))
+        for path in glob.glob(self.windows("**", "*.of-wine"), recursive=True):
+            os.replace(path, path.removesuffix(".of-wine"))
+
+    def put(self, source, target):
+        check(os.path.exists(target), f"Wine has no {target}, which a test wants to replace")
+        os.replace(target, target + ".of-wine")
+        shutil.copy2(source, target)
+
+    def warm_up(self):
+        """The server, which otherwise ends three seconds after the last program and takes with it what comes at that moment; and what
+        runs beside each program."""
+        self.serve("-p")
+        done = self.run("cmd.exe", "/c", "exit 7")
+        check(done.returncode == 7, f"'exit 7' ended with {done.returncode}: {said(done)}")
+
+    def run(self, *command, patience=PATIENCE):
+        """A program, to its end. Files, not pipes: a server of the prefix inherits them, and outlives what is run here."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            code = None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = subprocess.run([self.wine, *command], env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                                      timeout=patience).returncode
+            for file in (out, err):
+                file.seek(0)
+            done = subprocess.CompletedProcess(command, code, out.read(), err.read())
+        check(code is not None, f"{command[0]} was not done after {patience} s; until then it said: {said(done)}")
+        return done
 
     def start(self, command, **options):
         options.setdefault("stdin", subprocess.DEVNULL)
         options.setdefault("stderr", subprocess.DEVNULL if "SLUICE_WINEDEBUG" not in os.environ else None)
-        return subprocess.Popen([self.programs["wine"], *command], env=self.environment, **options)
+        return subprocess.Popen([self.wine, *command], env=self.environment, **options)
+
+    def serve(self, argument):
+        try:
+            subprocess.run([self.server, argument], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                           stderr=subprocess.DEVNULL, timeout=PATIENCE)
+        except subprocess.TimeoutExpired as late:
+            raise Failure(f"wineserver {argument} was not done after {PATIENCE} s") from late
 
     def stop(self):
         """Ends every process of this prefix, and of no other."""
         if os.path.isdir(self.directory):
-            for arguments in (["-k"], ["-w"]):
-                subprocess.run([self.programs["wineserver"], *arguments], env=self.environment, stderr=subprocess.DEVNULL,
-                               timeout=60)
+            self.serve("-k")
+            self.serve("-w")
 
     def probe(self, executable):
         return Probe(self, executable)
+
+
+def said(done):
+    return (done.stdout + done.stderr).decode(errors="replace").strip() or "nothing"
 
 
 def path_in_wine(path):
