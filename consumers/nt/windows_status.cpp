@@ -14,6 +14,7 @@ constexpr std::pair<uint32_t, nt_status> statuses[] = {
     {ERROR_SUCCESS, nt::success},
     {ERROR_INVALID_FUNCTION, nt::invalid_device_request},
     {ERROR_FILE_NOT_FOUND, nt::object_name_not_found},
+    {ERROR_PATH_NOT_FOUND, nt::object_name_not_found},
     {ERROR_ACCESS_DENIED, nt::access_denied},
     {ERROR_INVALID_HANDLE, nt::invalid_handle},
     {ERROR_SHARING_VIOLATION, nt::sharing_violation},

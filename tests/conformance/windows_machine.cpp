@@ -1,5 +1,5 @@
 // The kernel of this machine, with what a test needs to make things happen there: Wine's, with our substitutes. Environment:
-// SLUICE_TEST_DRIVER: the path of sluice.sys, as Windows calls it.
+// SLUICE_TEST_DRIVER and SLUICE_TEST_KEEPER: the paths of sluice.sys and of keep.sys (kernel_port/wine), as Windows calls them.
 //
 // What passes here passes for the shipped driver and client against our reading of the documentation, on Wine. It says nothing of
 // Windows itself.
@@ -20,8 +20,9 @@
 namespace sluice::test {
 namespace {
 
-constexpr wchar_t service_name[] = L"sluice";
 constexpr wchar_t parameters_key[] = L"System\\CurrentControlSet\\Services\\sluice\\Parameters";
+constexpr wchar_t instances_key[] = L"System\\CurrentControlSet\\Services\\sluice\\Instances";
+constexpr wchar_t instance_key[] = L"System\\CurrentControlSet\\Services\\sluice\\Instances\\Sluice Instance";
 
 struct service_closer {
   using pointer = SC_HANDLE;
@@ -34,24 +35,46 @@ void set_parameter(const wchar_t* name, DWORD value) {
   ASSERT_EQ(status, ERROR_SUCCESS);
 }
 
-// The driver's service: there while a test program runs.
+void set_text(const wchar_t* key, const wchar_t* name, const std::wstring& value) {
+  const LSTATUS status = ::RegSetKeyValueW(HKEY_LOCAL_MACHINE, key, name, REG_SZ, value.c_str(),
+                                           static_cast<DWORD>((value.size() + 1) * sizeof(wchar_t)));
+  ASSERT_EQ(status, ERROR_SUCCESS);
+}
+
+// What the INF writes: without an instance and its altitude the filter manager takes no filter.
+void install_instance() {
+  set_text(instances_key, L"DefaultInstance", L"Sluice Instance");
+  set_text(instance_key, L"Altitude", L"385987.6");
+  const DWORD flags = 1;
+  ASSERT_EQ(::RegSetKeyValueW(HKEY_LOCAL_MACHINE, instance_key, L"Flags", REG_DWORD, &flags, sizeof flags), ERROR_SUCCESS);
+}
+
+// A driver as a service of this machine. It stays installed when the program ends: the prefix is the test's own.
 class driver_service {
  public:
-  driver_service() : manager_(::OpenSCManagerW(nullptr, nullptr, SC_MANAGER_ALL_ACCESS)) {
-    const wchar_t* const path = ::_wgetenv(L"SLUICE_TEST_DRIVER");
+  driver_service(const wchar_t* name, const wchar_t* path_variable)
+      : manager_(::OpenSCManagerW(nullptr, nullptr, SC_MANAGER_ALL_ACCESS)) {
+    constexpr wchar_t group[] = L"Sluice";  // drivers of one group share a process in Wine, as all share a kernel in Windows
+    const wchar_t* const path = ::_wgetenv(path_variable);
     if (path == nullptr) {
-      ADD_FAILURE() << "SLUICE_TEST_DRIVER is not set";
+      ADD_FAILURE() << "no driver is named in the environment: " << testing::PrintToString(std::wstring(path_variable));
       return;
     }
-    service_.reset(::CreateServiceW(manager_.get(), service_name, service_name, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER,
-                                    SERVICE_DEMAND_START, SERVICE_ERROR_NORMAL, path, nullptr, nullptr, nullptr, nullptr, nullptr));
-    if (service_ == nullptr) service_.reset(::OpenServiceW(manager_.get(), service_name, SERVICE_ALL_ACCESS));
+    service_.reset(::CreateServiceW(manager_.get(), name, name, SERVICE_ALL_ACCESS, SERVICE_KERNEL_DRIVER, SERVICE_DEMAND_START,
+                                    SERVICE_ERROR_NORMAL, path, group, nullptr, nullptr, nullptr, nullptr));
+    if (service_ == nullptr) service_.reset(::OpenServiceW(manager_.get(), name, SERVICE_ALL_ACCESS));
     EXPECT_NE(service_, nullptr) << ::GetLastError();
   }
 
   bool start() {
-    if (!::StartServiceW(service_.get(), 0, nullptr)) {
-      ADD_FAILURE() << "the driver does not load: error " << ::GetLastError();
+    // Other services may still be starting: then the service manager is not to be had.
+    DWORD error = ERROR_SUCCESS;
+    eventually([&] {
+      error = ::StartServiceW(service_.get(), 0, nullptr) ? ERROR_SUCCESS : ::GetLastError();
+      return error != ERROR_SERVICE_DATABASE_LOCKED;
+    });
+    if (error != ERROR_SUCCESS) {
+      ADD_FAILURE() << "the driver does not load: error " << error;
       return false;
     }
     return reaches(SERVICE_RUNNING);
@@ -67,30 +90,39 @@ class driver_service {
 
  private:
   bool reaches(DWORD state) {
+    SERVICE_STATUS status{};
     eventually([&] {
-      SERVICE_STATUS status{};
       return ::QueryServiceStatus(service_.get(), &status) && (status.dwCurrentState == state || status.dwCurrentState == SERVICE_STOPPED);
     });
-    SERVICE_STATUS status{};
-    return ::QueryServiceStatus(service_.get(), &status) && status.dwCurrentState == state;
+    return status.dwCurrentState == state;
   }
 
   service_handle manager_;
   service_handle service_;
 };
 
-driver_service& service() {
-  static driver_service the_service;
-  return the_service;
+driver_service& sluice_service() {
+  static driver_service service(L"sluice", L"SLUICE_TEST_DRIVER");
+  static const bool installed = (install_instance(), true);
+  (void)installed;
+  return service;
+}
+
+// The substitutes come with the first driver that needs them, and go with the last driver at all: one stays that does nothing.
+unique_handle open_injection() {
+  static driver_service keeper(L"sluicekeep", L"SLUICE_TEST_KEEPER");
+  static const bool here = keeper.start() && sluice_service().start() && sluice_service().stop();
+  EXPECT_TRUE(here);
+  const HANDLE file = ::CreateFileW(reinterpret_cast<const wchar_t*>(wine::injection_path), GENERIC_READ | GENERIC_WRITE,
+                                    FILE_SHARE_READ | FILE_SHARE_WRITE, nullptr, OPEN_EXISTING, 0, nullptr);
+  EXPECT_NE(file, INVALID_HANDLE_VALUE) << "the substitutes are not there: error " << ::GetLastError();
+  return unique_handle(file);
 }
 
 class windows_machine : public machine {
  public:
   explicit windows_machine(const machine_choice& what)
-      : injection_(::CreateFileW(reinterpret_cast<const wchar_t*>(wine::injection_path), GENERIC_READ | GENERIC_WRITE,
-                                 FILE_SHARE_READ | FILE_SHARE_WRITE, nullptr, OPEN_EXISTING, 0, nullptr)),
-        system_(windows_system()) {
-    EXPECT_NE(injection_.get(), INVALID_HANDLE_VALUE) << "the substitutes are not there: error " << ::GetLastError();
+      : injection_(open_injection()), system_(windows_system()) {
     const wine::watch_choice nobody{wine::injection_version, 0};
     (void)ask(wine::code_watch, &nobody, sizeof nobody, nullptr, 0);
     before_ = counters();
@@ -103,8 +135,8 @@ class windows_machine : public machine {
     EXPECT_EQ(now.pool_blocks, before_.pool_blocks) << "the driver has left memory behind";
   }
 
-  bool load() override { return service().start(); }
-  nt_status unload() override { return service().stop() ? nt::success : nt::not_found; }
+  bool load() override { return sluice_service().start(); }
+  nt_status unload() override { return sluice_service().stop() ? nt::success : nt::not_found; }
   bool open_handles_keep_the_driver() const override { return false; }  // Wine calls the driver's Unload
   std::shared_ptr<nt_system> system() override { return system_; }
   uint32_t pid() const override { return ::GetCurrentProcessId(); }
@@ -145,7 +177,9 @@ uint32_t windows_machine::clients() {
   protocol::clients_header header{};
   uint8_t answer[sizeof header + (protocol::max_port_clients + 1) * sizeof(protocol::client_row)] = {};
   uint64_t bytes = 0;
-  EXPECT_EQ(system_->open_device(u"Sluice", device), nt::success);
+  const nt_status opened = system_->open_device(u"Sluice", device);
+  if (opened == nt::object_name_not_found) return 0;  // the driver is not loaded
+  EXPECT_EQ(opened, nt::success);
   if (device == nullptr) return 0;
   EXPECT_EQ(device->control(protocol::code_clients, {}, answer, bytes, std::nullopt), nt::success);
   std::memcpy(&header, answer, sizeof header);

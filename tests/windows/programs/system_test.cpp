@@ -11,6 +11,7 @@
 #include "consumers/nt/windows_request.h"
 #include "consumers/nt/windows_status.h"
 #include "consumers/nt/windows_system.h"
+#include "tests/eventually.h"
 
 namespace sluice {
 namespace {
@@ -74,7 +75,7 @@ TEST_F(windows_device, takes_back_what_does_not_come_in_time) {
 
 TEST_F(windows_device, loses_nothing_that_comes_while_it_is_taken_back) {
   constexpr uint32_t count = 2000;
-  std::thread sending([&] {
+  const std::jthread sending([&] {
     for (uint32_t i = 0; i < count; ++i) send(i);
   });
   for (uint32_t expected = 0; expected < count;) {
@@ -85,7 +86,6 @@ TEST_F(windows_device, loses_nothing_that_comes_while_it_is_taken_back) {
     ASSERT_EQ(number, expected);
     ++expected;
   }
-  sending.join();
 }
 
 TEST_F(windows_device, cancels_every_read_of_its_handle) {
@@ -98,10 +98,10 @@ TEST_F(windows_device, cancels_every_read_of_its_handle) {
       ++over;
     });
   }
-  while (over < 3) {  // those that do not pend yet are not found
-    device->cancel();
-    std::this_thread::yield();
-  }
+  test::eventually([&] {
+    device->cancel();  // those that do not pend yet are not found
+    return over == 3;
+  });
   for (std::thread& each : readers) each.join();
   EXPECT_EQ(cancelled, 3);
   uint32_t number = 0;
