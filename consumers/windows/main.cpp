@@ -64,6 +64,7 @@ int wmain(int count, wchar_t** arguments) {
   // LF is LF, and what is printed in large amounts goes past the C run-time library anyway.
   ::_setmode(1, _O_BINARY);
   ::_setmode(2, _O_BINARY);
+  std::setvbuf(stderr, nullptr, _IONBF, 0);  // what is said is said at once; not every C run-time library has it so
   std::vector<std::string> words;
   for (int i = 1; i < count; ++i) words.push_back(sluice::os::from_wide(arguments[i]));
   const command_line parsed = parse_windows_command_line(std::move(words));
