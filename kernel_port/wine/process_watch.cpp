@@ -75,6 +75,7 @@ ULONG NTAPI look(PVOID) {
         found->second.listed = true;
         return;
       }
+      if (process.name.Length == 0) return;  // it has no image yet
       known[pid] = {OpenProcess(query_access, FALSE, pid), true};
       if (first || !tell) return;
       const uint32_t parent = number(process.parent_pid);

@@ -3,7 +3,7 @@ kernel_port/wine/load_control.h, kernel_port/wine/injection.h."""
 import struct
 import time
 
-from wine_prefix import STATUS_PENDING, STATUS_TIMEOUT, check
+from wine_prefix import STATUS_PENDING, STATUS_TIMEOUT, check, path_in_wine
 
 STATUS_CANCELLED = 0xC0000120
 STATUS_INVALID_DEVICE_REQUEST = 0xC0000010
@@ -24,6 +24,7 @@ def control_code(function, access):
 CAPABILITIES = control_code(0x900, 1)
 STATISTICS = control_code(0x901, 1)
 FLUSH = control_code(0x904, 1)
+CLIENTS = control_code(0x908, 1)
 MAP = control_code(0x911, 3)
 
 LOSS, ANCHOR, DECLARATION = 1, 2, 3
@@ -48,6 +49,10 @@ class Device:
         names = ("version cpu_count boot clock_frequency types ring_bytes critical_bytes max_record_bytes process thread image "
                  "registry anchor_counter anchor_utc clock_offset clock_epoch features").split()
         return dict(zip(names, struct.unpack_from("<IIQQQIII4BQQQII", self.control(CAPABILITIES, room=80))))
+
+    def clients(self):
+        """How many read."""
+        return struct.unpack_from("<I", self.control(CLIENTS, room=64 * 1024), 4)[0]
 
     def begin_read(self, status=STATUS_PENDING):
         got, words = self.probe.ask(f"read {self.handle} {READ_BYTES}")
@@ -86,6 +91,33 @@ def records(batch):
         state_and_length, kind = struct.unpack_from("<IH", batch, at + 16)
         yield kind, batch[at + 32 : at + 16 + (state_and_length & 0xFFFFFFF)], cpu
         at += entry
+
+
+class Service:
+    """A driver that is loaded from the built file itself."""
+
+    def __init__(self, probe, name, image, **parameters):
+        self.probe, self.name = probe, name
+        probe.ask(f"remove {name}")  # of a run that was cut off
+        probe.must(f"install {name} {path_in_wine(image)} Sluice")
+        for key, value in parameters.items():
+            probe.must(f"parameter {name} {key} {value}")
+
+    def start(self):
+        self.probe.must(f"start {self.name}")
+
+    def stop(self):
+        self.probe.must(f"stop {self.name}")
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        status, _words = self.probe.ask(f"stop {self.name}")
+        self.probe.ask(f"remove {self.name}")
+        if kind is None:
+            check(status == 0, f"the driver did not unload: error {status}")
 
 
 # --- load.sys ---------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import time
 import traceback
 
 from driver_client import *
-from wine_prefix import SUBSTITUTES, Failure, Prefix, check, path_in_wine
+from wine_prefix import SUBSTITUTES, Failure, Prefix, check
 
 results = []
 
@@ -43,33 +43,6 @@ def part(what, action, *arguments):
 def digest(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
-
-
-class Service:
-    """A driver that is loaded from the built file itself."""
-
-    def __init__(self, probe, name, image, **parameters):
-        self.probe, self.name = probe, name
-        probe.ask(f"remove {name}")  # of a run that was cut off
-        probe.must(f"install {name} {path_in_wine(image)} Sluice")
-        for key, value in parameters.items():
-            probe.must(f"parameter {name} {key} {value}")
-
-    def start(self):
-        self.probe.must(f"start {self.name}")
-
-    def stop(self):
-        self.probe.must(f"stop {self.name}")
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, kind, *_):
-        status, _words = self.probe.ask(f"stop {self.name}")
-        self.probe.ask(f"remove {self.name}")
-        if kind is None:
-            check(status == 0, f"the driver did not unload: error {status}")
 
 
 # --- What both kinds of run do ------------------------------------------------------------------------------------------
@@ -306,16 +279,22 @@ def on_each_cpu(probe, injection):
     return f"{cpus} virtual CPUs"
 
 
-def started_processes(probe, injection):
+def started_processes(prefix, probe, executable, injection):
     injection.watch_processes(True)
     device = Device(probe)
     device.read_until(lambda seen: True)
-    pid = int(probe.must("spawn 400")[0])
+    started = prefix.probe(executable)  # it lives until its start has been seen
+    try:
+        pid = int(started.must("pid")[0])
 
-    def of(kind, seen):
-        return [payload for number, payload, _ in seen if number == kind and struct.unpack_from("<I", payload, 8)[0] == pid]
-    seen = device.read_until(lambda seen: of(PROCESS_EXIT, seen))
-    check(len(of(PROCESS_CREATE, seen)) == 1, "no event of its start")
+        def of(kind, seen):
+            return [payload for number, payload, _ in seen if number == kind and struct.unpack_from("<I", payload, 8)[0] == pid]
+        seen = device.read_until(lambda seen: of(PROCESS_CREATE, seen))
+        started.exit(7)
+    finally:
+        started.close()
+    seen += device.read_until(lambda more: of(PROCESS_EXIT, seen + more))
+    check(len(of(PROCESS_CREATE, seen)) == 1, "its start is told more than once")
     check(struct.unpack_from("<i", of(PROCESS_EXIT, seen)[0], 12)[0] == 7, "another exit status")
     device.close()
     injection.watch_processes(False)
@@ -357,7 +336,7 @@ def substitute_parts(prefix, probe, files):
     part("a client killed with reads pending leaves the device free", killed_client, prefix, probe, files.probe)
     part("callbacks of every kind become events, in order", injected, probe, injection)
     part("events stay on the virtual CPU where they happened", on_each_cpu, probe, injection)
-    part("processes that this test starts are seen, with their exit status", started_processes, probe, injection)
+    part("processes that this test starts are seen, with their exit status", started_processes, prefix, probe, files.probe, injection)
     part("no rule of the kernel was broken", no_rule_broken, injection)
     part("it stops and unloads", service.stop)
 

@@ -13,15 +13,16 @@
 //   finish REQUEST MILLISECONDS  bytes that came
 //   cancel HANDLE
 //   drain HANDLE MILLISECONDS DEPTH   reads batches without pause: batches, records, microseconds
-//   spawn MILLISECONDS           a process that lives so long; its pid
+//   pid                          its own
+//   exit CODE                    ends the probe, without an answer
 //   die                          ends the probe as TerminateProcess does
-//   linger MILLISECONDS          (first argument of the program) is that process
 #include <windows.h>
 #include <winternl.h>
 #include <winioctl.h>
 
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <iostream>
 #include <map>
@@ -273,21 +274,12 @@ std::string run(const std::string& line, uint32_t& status) {
     DWORD limit = 0;
     words >> handle >> limit >> depth;
     return drain(handles[handle], limit, depth, status);
-  } else if (command == "spawn") {
-    words >> text;
-    wchar_t self[MAX_PATH];
-    GetModuleFileNameW(nullptr, self, MAX_PATH);
-    std::wstring line_of_child = L"\"" + std::wstring(self) + L"\" linger " + wide(text);
-    STARTUPINFOW how{};
-    how.cb = sizeof how;
-    PROCESS_INFORMATION made{};
-    if (!CreateProcessW(nullptr, line_of_child.data(), nullptr, nullptr, FALSE, 0, nullptr, nullptr, &how, &made)) {
-      status = GetLastError();
-      return "";
-    }
-    CloseHandle(made.hThread);
-    CloseHandle(made.hProcess);
-    return std::to_string(made.dwProcessId);
+  } else if (command == "pid") {
+    return std::to_string(GetCurrentProcessId());
+  } else if (command == "exit") {
+    int code = 0;
+    words >> code;
+    std::exit(code);
   } else if (command == "die") {
     TerminateProcess(GetCurrentProcess(), 9);  // nothing of it is closed by itself
   } else {
@@ -298,11 +290,7 @@ std::string run(const std::string& line, uint32_t& status) {
 
 }  // namespace
 
-int main(int count, char** arguments) {
-  if (count == 3 && std::strcmp(arguments[1], "linger") == 0) {
-    Sleep(static_cast<DWORD>(std::stoul(arguments[2])));
-    return 7;
-  }
+int main() {
   std::string line;
   while (std::getline(std::cin, line)) {
     if (!line.empty() && line.back() == '\r') line.pop_back();

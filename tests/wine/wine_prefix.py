@@ -86,13 +86,25 @@ class Probe:
         words = self.must(f"finish {request} {milliseconds}", status)
         return b"" if not words or words[0] == "-" else bytes.fromhex(words[0])
 
+    def exit(self, code):
+        self.process.stdin.write(f"exit {code}\n".encode())
+        self.process.stdin.flush()
+        self.process.wait(PATIENCE)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
     def close(self):
-        if self.process.poll() is None:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-            try:
-                self.process.wait(30)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
         self.process.stdout.close()
 
 
