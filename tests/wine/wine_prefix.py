@@ -164,7 +164,7 @@ class Prefix:
     def make(self):
         shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
-        done = self.run("wineboot", "-i")
+        done = self.run("wineboot", "-i", debug="fixme-all")
         self.serve("-w")  # wineboot leaves processes behind that still write
         registry = glob.glob(os.path.join(self.directory, "*.reg"))
         check(done.returncode == 0 and len(registry) == 3 and os.path.exists(self.windows("system32", "drivers")),
@@ -188,16 +188,18 @@ class Prefix:
     def warm_up(self):
         """The server, which otherwise ends three seconds after the last program and takes with it what comes at that moment; and what
         runs beside each program."""
-        self.serve("-p")
-        done = self.run("cmd.exe", "/c", "exit 7")
+        check(self.serve("-p") == 0, "its server does not start")
+        done = self.run("cmd.exe", "/c", "exit 7", debug="fixme-all")
         check(done.returncode == 7, f"'exit 7' ended with {done.returncode}: {said(done)}")
 
-    def run(self, *command, patience=PATIENCE):
-        """A program, to its end. Files, not pipes: a server of the prefix inherits them, and outlives what is run here."""
+    def run(self, *command, patience=PATIENCE, debug=None):
+        """A program, to its end; with `debug`, Wine says on its stderr what it thinks of it. Files, not pipes: a server of the prefix
+        inherits them, and outlives what is run here."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
             code = None
+            environment = self.environment if debug is None else {**self.environment, "WINEDEBUG": debug}
             with contextlib.suppress(subprocess.TimeoutExpired):
-                code = subprocess.run([self.wine, *command], env=self.environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                code = subprocess.run([self.wine, *command], env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                                       timeout=patience).returncode
             for file in (out, err):
                 file.seek(0)
@@ -212,8 +214,8 @@ class Prefix:
 
     def serve(self, argument):
         try:
-            subprocess.run([self.server, argument], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL, timeout=PATIENCE)
+            return subprocess.run([self.server, argument], env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                  stderr=subprocess.DEVNULL, timeout=PATIENCE).returncode
         except subprocess.TimeoutExpired as late:
             raise Failure(f"wineserver {argument} was not done after {PATIENCE} s") from late
 
