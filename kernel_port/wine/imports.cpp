@@ -39,8 +39,8 @@ std::array<image_range, 64> drivers;
 PVOID own_module = nullptr;
 
 const kernel_function* find(std::string_view name) {
-  for (const auto& table : {functions_of_wine(), irql_functions(), dpc_functions(), timer_functions(), pool_functions(),
-                            mdl_functions(), process_functions(), notify_functions(), registry_functions()}) {
+  for (const auto& table : {functions_of_wine(), irql_functions(), clock_functions(), dpc_functions(), timer_functions(),
+                            pool_functions(), mdl_functions(), process_functions(), notify_functions(), registry_functions()}) {
     for (const kernel_function& each : table) {
       if (name == each.name) return &each;
     }

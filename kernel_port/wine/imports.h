@@ -28,6 +28,7 @@ PVOID address_of(function* routine) {
 // The tables, one per file.
 std::span<const kernel_function> functions_of_wine();
 std::span<const kernel_function> irql_functions();
+std::span<const kernel_function> clock_functions();
 std::span<const kernel_function> dpc_functions();
 std::span<const kernel_function> timer_functions();
 std::span<const kernel_function> pool_functions();

@@ -11,7 +11,7 @@ inline constexpr char16_t load_link_name[] = u"\\DosDevices\\SluiceLoad";
 inline constexpr uint32_t load_code_order = 0x8001u << 16 | 0x960u << 2;    // in: load_order
 inline constexpr uint32_t load_code_figures = 0x8001u << 16 | 0x961u << 2;  // out: load_figures
 
-inline constexpr uint32_t load_thread = 1;
+inline constexpr uint32_t load_thread = 1;  // count 0: ends it
 inline constexpr uint32_t load_timer = 2;  // burst 0: stops it
 inline constexpr uint32_t load_break = 3;
 

@@ -1,7 +1,7 @@
 // Test-only: load.sys, a driver with events of its own at whatever rate a test asks for. The sensor and beside it a device that takes
 // orders, by a structure of load_control.h:
 //
-//   load_thread   a system thread writes so many events, many in one section
+//   load_thread   a system thread writes so many events, many in one section; ends the one before
 //   load_timer    a timer DPC writes so many at each expiry, until told to stop
 //   load_break    breaks a rule of the kernel, so that who watches the rules is seen to
 #include "kernel_port/driver/sensor.h"
@@ -33,7 +33,7 @@ struct {
   LONG64 timer_sequence;
   PVOID thread;
   load_order thread_order;
-  LONG stopping;
+  LONG stopping;  // the thread
   LONG threads_done;
   load_figures figures;
 } driver;
@@ -51,8 +51,9 @@ bool write_one(const dispatch_section& section, uint64_t sequence, uint64_t sour
 // Events that find no room are not tried again: the thread waits, and goes on with the next.
 VOID NTAPI write_by_thread(PVOID) {
   const load_order order = driver.thread_order;
-  LARGE_INTEGER pause;
+  LARGE_INTEGER pause, until_there_is_room;
   pause.QuadPart = -1000;  // 100 us
+  until_there_is_room.QuadPart = -10000;  // 1 ms: of a ring that holds many times that
   for (uint64_t sequence = 0; sequence < order.count && InterlockedCompareExchange(&driver.stopping, 0, 0) == 0;) {
     bool room = true;
     {
@@ -61,7 +62,11 @@ VOID NTAPI write_by_thread(PVOID) {
         room = write_one(section, sequence++, load_thread);
       }
     }
-    if (!room || order.pause != 0) KeDelayExecutionThread(KernelMode, FALSE, &pause);
+    if (!room) {
+      KeDelayExecutionThread(KernelMode, FALSE, &until_there_is_room);
+    } else if (order.pause != 0) {
+      KeDelayExecutionThread(KernelMode, FALSE, &pause);
+    }
   }
   InterlockedIncrement(&driver.threads_done);
   PsTerminateSystemThread(STATUS_SUCCESS);
@@ -77,9 +82,11 @@ VOID NTAPI write_by_timer(PKDPC, PVOID, PVOID, PVOID) {
 
 void end_thread() {
   if (driver.thread == nullptr) return;
+  InterlockedExchange(&driver.stopping, 1);
   KeWaitForSingleObject(driver.thread, Executive, KernelMode, FALSE, nullptr);
   ObDereferenceObject(driver.thread);
   driver.thread = nullptr;
+  InterlockedExchange(&driver.stopping, 0);
 }
 
 void stop_timer() {
@@ -89,6 +96,7 @@ void stop_timer() {
 
 NTSTATUS start_thread(const load_order& order) {
   end_thread();
+  if (order.count == 0) return STATUS_SUCCESS;
   driver.thread_order = order;
   HANDLE handle = nullptr;
   OBJECT_ATTRIBUTES attributes;
@@ -201,7 +209,6 @@ DRIVER_UNLOAD DriverUnload;
 DRIVER_INITIALIZE DriverEntry;
 
 VOID NTAPI DriverUnload(PDRIVER_OBJECT) {
-  InterlockedExchange(&driver.stopping, 1);
   end_thread();
   stop_timer();
   UNICODE_STRING link = unicode_literal(load_link_name);

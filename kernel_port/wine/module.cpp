@@ -1,5 +1,6 @@
 // The substitute for fltmgr.sys in a Wine prefix. Test-only. A driver that imports the filter manager brings it along: this module
 // is loaded and started before the driver's own imports are bound.
+#include "kernel_port/wine/clock.h"
 #include "kernel_port/wine/device.h"
 #include "kernel_port/wine/dpc.h"
 #include "kernel_port/wine/imports.h"
@@ -24,6 +25,7 @@ NTSTATUS NTAPI start_driver(PDRIVER_OBJECT driver, PUNICODE_STRING) {
 void start(PVOID self) {
   LdrAddRefDll(1, self);  // LDR_ADDREF_DLL_PIN: threads of ours run here until the process ends
   start_threads();
+  start_clock();
   AddVectoredExceptionHandler(1, address_of(&on_exception));
   start_dpc_queues();
   start_timers();

@@ -12,6 +12,7 @@ namespace {
 
 constexpr ULONG system_process_information = 5;
 constexpr ULONG look_every_milliseconds = 4;
+constexpr ULONG look_unwanted_every_milliseconds = 100;  // who ended must be forgotten; a list costs Wine half a millisecond and more
 constexpr ULONG query_access = 0x1000 | 0x400 | SYNCHRONIZE;
 
 // Documented head of SYSTEM_PROCESS_INFORMATION.
@@ -26,6 +27,7 @@ struct listed_process {
 };
 
 std::atomic<bool> wanted_now{true};
+HANDLE wanted_again = nullptr;  // event
 std::atomic<uint64_t> counts[injected_kind_count];
 
 uint32_t number(HANDLE id) { return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(id)); }
@@ -65,7 +67,7 @@ ULONG NTAPI look(PVOID) {
   process_list list;
   std::map<uint32_t, known_process> known;
   bool first = true;
-  for (;; Sleep(look_every_milliseconds)) {
+  for (;; WaitForSingleObject(wanted_again, wanted_now.load() ? look_every_milliseconds : look_unwanted_every_milliseconds)) {
     const bool tell = wanted_now.load() && process_routine_registered();
     if (!list.read()) continue;
     for (auto& [pid, process] : known) process.listed = false;
@@ -111,8 +113,16 @@ ULONG NTAPI look(PVOID) {
 
 }  // namespace
 
-void start_process_watch() { CreateThread(nullptr, 0, &look, nullptr, 0, nullptr); }
-void watch_processes(bool wanted) { wanted_now.store(wanted); }
+void start_process_watch() {
+  wanted_again = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+  CreateThread(nullptr, 0, &look, nullptr, 0, nullptr);
+}
+
+void watch_processes(bool wanted) {
+  wanted_now.store(wanted);
+  SetEvent(wanted_again);
+}
+
 void count_raised(uint32_t kind) { counts[kind].fetch_add(1); }
 uint64_t raised(uint32_t kind) { return counts[kind].load(); }
 

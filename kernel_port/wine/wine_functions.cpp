@@ -20,7 +20,6 @@ constexpr kernel_function table[] = {
     {"IoAcquireCancelSpinLock", nullptr, DISPATCH_LEVEL},
     {"IoReleaseCancelSpinLock", nullptr, DISPATCH_LEVEL},
     {"IoCsqInitialize", nullptr, DISPATCH_LEVEL},
-    {"KeQueryPerformanceCounter", nullptr, any_irql},
     {"KeQueryTimeIncrement", nullptr, any_irql},
     {"KeInitializeEvent", nullptr, any_irql},
     {"KeSetEvent", nullptr, DISPATCH_LEVEL},
