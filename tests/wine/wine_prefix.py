@@ -5,6 +5,7 @@ of Wine's, is put back; its server is there and stays, and a program has been se
 left, whatever happened inside. A failure of Wine's own is tried again here, and told; a test never sees it as its program's.
 """
 import contextlib
+import ctypes
 import fcntl
 import glob
 import os
@@ -37,6 +38,17 @@ class Failure(AssertionError):
 def check(condition, what):
     if not condition:
         raise Failure(what)
+
+
+def keep_addresses():
+    """Debian's wine64 is linked at 0x7d000000; Linux begins its heap at a random place in the gigabyte behind. Where that covers 0x7ffe0000,
+    which Wine needs, the process ends with 1, whatever it was to run, and says nothing unless WINEDEBUG lets it: one start in some thousands.
+    Without randomisation it never does. In force for this process and all that it starts; a container may forbid it."""
+    address_no_randomize, ask = 0x0040000, 0xFFFFFFFF
+    personality = ctypes.CDLL(None, use_errno=True).personality
+    personality.argtypes = [ctypes.c_ulong]
+    if personality(personality(ask) | address_no_randomize) == -1:
+        print(f"Wine: addresses stay random ({os.strerror(ctypes.get_errno())}): now and then a program will not start", flush=True)
 
 
 def require_wine():
@@ -124,6 +136,7 @@ class Prefix:
         os.makedirs(os.path.dirname(self.directory), exist_ok=True)
         with open(self.directory + ".lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            keep_addresses()
             self.use(overrides)
             self.stop()
             try:
