@@ -3,6 +3,9 @@
 #include <CLI/CLI.hpp>
 #include <fmt/core.h>
 
+#include <map>
+#include <string>
+
 #include "pipeline/region.h"
 
 namespace sluice::stress {

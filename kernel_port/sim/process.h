@@ -4,6 +4,7 @@
 
 #include <map>
 #include <set>
+#include <thread>
 #include <unordered_map>
 
 #include "kernel_port/sim/dispatcher.h"

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <list>
+#include <thread>
 
 #include "kernel_port/sim/internal_lock.h"
 #include "kernel_port/sim/machine.h"

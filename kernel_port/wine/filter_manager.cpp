@@ -1,4 +1,5 @@
 // The filter manager's functions that a driver imports: filters, descriptors, server ports.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <set>

@@ -1,4 +1,6 @@
 // The stream: what comes, in which order, what is said to be missing.
+#include <tuple>
+
 #include "tests/conformance/conformance_support.h"
 
 namespace sluice::test {

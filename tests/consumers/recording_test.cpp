@@ -2,6 +2,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <system_error>
+
 #include "consumers/event_stream.h"
 #include "tests/consumers/recording_support.h"
 

@@ -3,6 +3,7 @@
 // regions are read.
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "tests/instruction/scenario.h"

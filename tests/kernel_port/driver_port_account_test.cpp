@@ -1,4 +1,6 @@
 // No loss that nobody can see: what each client was offered, got and missed, and what became of clients that have left.
+#include <algorithm>
+
 #include "tests/kernel_port/driver_port_support.h"
 
 namespace sluice::test {

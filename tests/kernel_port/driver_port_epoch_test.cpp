@@ -1,4 +1,6 @@
 // The clock steps back while clients are connected: each is told, at its place.
+#include <algorithm>
+
 #include "tests/kernel_port/driver_port_support.h"
 
 namespace sluice::test {

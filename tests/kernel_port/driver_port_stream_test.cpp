@@ -1,5 +1,6 @@
 // What several clients get: all of it, or an exact account of what they missed.
 #include <set>
+#include <tuple>
 
 #include "tests/kernel_port/driver_port_support.h"
 

@@ -1,6 +1,8 @@
 // A client of the driver's port, as the tests need one.
 #pragma once
 
+#include <algorithm>
+
 #include "kernel_port/sim/filter_port_client.h"
 #include "tests/kernel_port/driver_test_support.h"
 

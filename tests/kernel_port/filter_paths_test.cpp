@@ -1,4 +1,5 @@
 // Path entries against a plain reading of the rule.
+#include <algorithm>
 #include <memory>
 #include <random>
 

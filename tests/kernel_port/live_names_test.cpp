@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "kernel_port/sources/live/command_line.h"
 #include "kernel_port/sources/live/look_ahead.h"
 #include "kernel_port/sources/live/proc_names.h"

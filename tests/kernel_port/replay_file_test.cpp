@@ -5,9 +5,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <random>
+#include <system_error>
 
 #include "kernel_port/sources/replay/raise_plan.h"
 #include "kernel_port/sources/replay/repaired_recording.h"

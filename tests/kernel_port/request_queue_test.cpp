@@ -1,6 +1,8 @@
 // The driver's cancel-safe queue (kernel_port/driver/request_queue.h), in a driver that does nothing else.
 #include "kernel_port/driver/request_queue.h"
 
+#include <mutex>
+
 #include "tests/kernel_port/sim_test_support.h"
 
 namespace sluice::test {

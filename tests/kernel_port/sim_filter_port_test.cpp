@@ -1,6 +1,8 @@
 // The filter manager's ports: connect, disconnect, and a process's messages to the driver.
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "tests/kernel_port/sim_filter_port_support.h"
 
 namespace sluice::sim {

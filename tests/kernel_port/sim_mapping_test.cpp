@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "kernel_port/sim/address_space.h"
 #include "kernel_port/sim/memory_file.h"
 #include "producers/user_mapping.h"

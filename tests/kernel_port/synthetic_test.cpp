@@ -4,6 +4,8 @@
 
 #include <fstream>
 #include <functional>
+#include <set>
+#include <system_error>
 
 #include "consumers/device_source.h"
 #include "consumers/nt/simulated_system.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <system_error>
 
 #include "kernel_port/sources/live/live_error.h"
 #include "kernel_port/sources/live/proc_names.h"

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 
 #include "consumers/os/input_file.h"
 #include "consumers/os/output.h"
