@@ -60,4 +60,9 @@ uint64_t as_argument(T* pointer) {
   return reinterpret_cast<uint64_t>(pointer);
 }
 
+// The number of a process or thread, as routines are given it.
+inline HANDLE as_handle(uint32_t id) {
+  return reinterpret_cast<HANDLE>(static_cast<uintptr_t>(id));
+}
+
 }  // namespace sluice::sim

@@ -1,6 +1,7 @@
 #include "kernel_port/sim/memory_file.h"
 
 #include <fcntl.h>
+#include <ntifs.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -9,11 +10,6 @@
 #include <system_error>
 
 namespace sluice::sim {
-namespace {
-
-constexpr uint64_t page = 4096;
-
-}  // namespace
 
 memory_file::memory_file(const std::string& path)
     : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)) {
@@ -27,7 +23,7 @@ memory_file::~memory_file() {
 }
 
 void* memory_file::allocate(size_t bytes) {
-  const uint64_t rounded = (bytes + page - 1) / page * page;
+  const uint64_t rounded = (bytes + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
   internal_lock lock(mutex_);
   const uint64_t offset = find_room(rounded);
   if (::posix_fallocate(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(rounded)) != 0) {

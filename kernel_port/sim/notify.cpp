@@ -11,10 +11,6 @@ namespace {
 
 enum form : uint32_t { plain, ex, ex2 };
 
-HANDLE id(uint32_t value) {
-  return reinterpret_cast<HANDLE>(static_cast<uintptr_t>(value));
-}
-
 // Normal kernel APCs off, as NT has them around process and image routines.
 class critical_region {
  public:
@@ -132,8 +128,8 @@ NTSTATUS notify_registries::process_created(PEPROCESS object, const process_crea
   info.Size = sizeof(info);
   info.FileOpenNameAvailable = creation.file_open_name_available && image_path.get();
   info.IsSubsystemProcess = creation.subsystem_process;
-  info.ParentProcessId = id(creation.parent_pid);
-  info.CreatingThreadId = {id(creator.host->pid), id(creator.host->tid)};
+  info.ParentProcessId = as_handle(creation.parent_pid);
+  info.CreatingThreadId = {as_handle(creator.host->pid), as_handle(creator.host->tid)};
   info.FileObject = file.get();
   info.ImageFileName = image_path.get();
   info.CommandLine = command_line.get();
@@ -144,10 +140,10 @@ NTSTATUS notify_registries::process_created(PEPROCESS object, const process_crea
     process_create_.fetch_add(1, std::memory_order_relaxed);
     call_routine(slot, routine, "A process notify routine", [&] {
       if (slot.form == plain) {
-        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE>(routine)(id(creation.parent_pid), id(creation.pid),
+        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE>(routine)(as_handle(creation.parent_pid), as_handle(creation.pid),
                                                                   TRUE);
       } else {
-        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE_EX>(routine)(object, id(creation.pid), &info);
+        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE_EX>(routine)(object, as_handle(creation.pid), &info);
       }
     });
   });
@@ -162,10 +158,10 @@ void notify_registries::process_exited(PEPROCESS object) {
     process_exit_.fetch_add(1, std::memory_order_relaxed);
     call_routine(slot, routine, "A process notify routine", [&] {
       if (slot.form == plain) {
-        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE>(routine)(id(object->parent_pid), id(object->pid),
+        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE>(routine)(as_handle(object->parent_pid), as_handle(object->pid),
                                                                   FALSE);
       } else {
-        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE_EX>(routine)(object, id(object->pid), nullptr);
+        reinterpret_cast<PCREATE_PROCESS_NOTIFY_ROUTINE_EX>(routine)(object, as_handle(object->pid), nullptr);
       }
     });
   });
@@ -187,7 +183,7 @@ void notify_registries::thread_created(PETHREAD object) {
     thread_create_.fetch_add(1, std::memory_order_relaxed);
     const auto call = [&] {
       call_routine(slot, routine, "A thread notify routine", [&] {
-        reinterpret_cast<PCREATE_THREAD_NOTIFY_ROUTINE>(routine)(id(object->pid), id(object->tid), TRUE);
+        reinterpret_cast<PCREATE_THREAD_NOTIFY_ROUTINE>(routine)(as_handle(object->pid), as_handle(object->tid), TRUE);
       });
     };
     if (slot.form == ex && slot.flags == PsCreateThreadNotifyNonSystem) {
@@ -206,7 +202,7 @@ void notify_registries::thread_exited(PETHREAD object) {
     thread_exit_.fetch_add(1, std::memory_order_relaxed);
     at_allowed_irql([&] {
       call_routine(slot, routine, "A thread notify routine", [&] {
-        reinterpret_cast<PCREATE_THREAD_NOTIFY_ROUTINE>(routine)(id(object->pid), id(object->tid), FALSE);
+        reinterpret_cast<PCREATE_THREAD_NOTIFY_ROUTINE>(routine)(as_handle(object->pid), as_handle(object->tid), FALSE);
       });
     });
   });
@@ -233,7 +229,7 @@ void notify_registries::image_loaded(const image_loading& loading) {
     if (loading.machine_mismatch && !(slot.flags & PS_IMAGE_NOTIFY_CONFLICTING_ARCHITECTURE)) return;
     image_load_.fetch_add(1, std::memory_order_relaxed);
     call_routine(slot, routine, "An image notify routine", [&] {
-      reinterpret_cast<PLOAD_IMAGE_NOTIFY_ROUTINE>(routine)(path.get(), id(loading.pid), &info);
+      reinterpret_cast<PLOAD_IMAGE_NOTIFY_ROUTINE>(routine)(path.get(), as_handle(loading.pid), &info);
     });
   });
 }

@@ -274,10 +274,6 @@ using namespace sluice::sim;
 
 namespace {
 
-HANDLE id(uint32_t value) {
-  return reinterpret_cast<HANDLE>(static_cast<uintptr_t>(value));
-}
-
 thread_state& attached(const char* function) {
   thread_state& thread = self();
   if (!thread.host) [[unlikely]]
@@ -305,19 +301,19 @@ PKTHREAD KeGetCurrentThread(VOID) {
   return PsGetCurrentThread();
 }
 HANDLE PsGetCurrentProcessId(VOID) {
-  return id(attached("PsGetCurrentProcessId").host->pid.load(std::memory_order_relaxed));
+  return as_handle(attached("PsGetCurrentProcessId").host->pid.load(std::memory_order_relaxed));
 }
 HANDLE PsGetCurrentThreadId(VOID) {
-  return id(attached("PsGetCurrentThreadId").host->tid.load(std::memory_order_relaxed));
+  return as_handle(attached("PsGetCurrentThreadId").host->tid.load(std::memory_order_relaxed));
 }
 HANDLE PsGetProcessId(PEPROCESS Process) {
-  return id(Process->pid);
+  return as_handle(Process->pid);
 }
 HANDLE PsGetThreadId(PETHREAD Thread) {
-  return id(Thread->tid);
+  return as_handle(Thread->tid);
 }
 HANDLE PsGetThreadProcessId(PETHREAD Thread) {
-  return id(Thread->pid);
+  return as_handle(Thread->pid);
 }
 PEPROCESS PsGetThreadProcess(PETHREAD Thread) {
   return Thread->process;
@@ -354,7 +350,7 @@ LONGLONG PsGetProcessCreateTimeQuadPart(PEPROCESS Process) {
   return static_cast<LONGLONG>(Process->create_time);
 }
 HANDLE PsGetProcessInheritedFromUniqueProcessId(PEPROCESS Process) {
-  return id(Process->parent_pid);
+  return as_handle(Process->parent_pid);
 }
 
 VOID KeStackAttachProcess(PEPROCESS Process, PRKAPC_STATE ApcState) {

@@ -84,7 +84,7 @@ using namespace sluice::sim;
 
 namespace {
 
-thread_state& attached(const char* function) {
+thread_state& on_processor(const char* function) {
   thread_state& thread = self();
   if (!thread.cpu) [[unlikely]]
     misuse("%s was called on a host thread that holds no activity", function);
@@ -113,13 +113,13 @@ uint32_t maximum_processors() {
 extern "C" {
 
 ULONG KeGetCurrentProcessorNumberEx(PPROCESSOR_NUMBER ProcNumber) {
-  thread_state& thread = attached("KeGetCurrentProcessorNumberEx");
+  thread_state& thread = on_processor("KeGetCurrentProcessorNumberEx");
   if (ProcNumber) *ProcNumber = thread.cpu->number;
   return thread.cpu_index;
 }
 
 ULONG KeGetCurrentProcessorNumber(VOID) {
-  return attached("KeGetCurrentProcessorNumber").cpu->number.Number;
+  return on_processor("KeGetCurrentProcessorNumber").cpu->number.Number;
 }
 
 ULONG KeQueryActiveProcessorCountEx(USHORT GroupNumber) {

@@ -1,6 +1,7 @@
 #include "kernel_port/sim/shared_memory.h"
 
 #include <fcntl.h>
+#include <ntifs.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,7 +13,6 @@
 namespace sluice::sim {
 namespace {
 
-constexpr size_t page = 4096;
 constexpr int fixed_size = F_SEAL_SHRINK | F_SEAL_GROW;
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010  // Linux 5.1
@@ -57,7 +57,7 @@ shared_memory::~shared_memory() {
 }
 
 void* shared_memory::allocate(size_t bytes) {
-  const size_t rounded = (bytes + page - 1) / page * page;
+  const size_t rounded = (bytes + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
   const int descriptor = make_file(rounded);
   if (descriptor < 0) return nullptr;
   void* const memory = ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
@@ -90,7 +90,7 @@ shared_memory::block* shared_memory::find(const void* address, size_t bytes, siz
   const auto found = std::prev(after);
   offset = static_cast<size_t>(at - found->first);
   const bool inside = offset < found->second.bytes && bytes <= found->second.bytes - offset;
-  return inside && offset % page == 0 && bytes % page == 0 && bytes != 0 ? &found->second : nullptr;
+  return inside && offset % PAGE_SIZE == 0 && bytes % PAGE_SIZE == 0 && bytes != 0 ? &found->second : nullptr;
 }
 
 shared_memory::view shared_memory::for_reading(const void* address, size_t bytes) {
@@ -128,7 +128,7 @@ shared_memory::view shared_memory::for_writing(void* address, size_t bytes) {
 void shared_memory::forbid_writing(void* address) {
   internal_lock lock(mutex_);
   size_t offset = 0;
-  block* const in = find(address, page, offset);
+  block* const in = find(address, PAGE_SIZE, offset);
   if (in == nullptr) return;
   const auto found = in->parts.find(offset);
   if (found == in->parts.end() || found->second.writers == 0 || --found->second.writers != 0) return;
