@@ -2,7 +2,8 @@
 
 A prefix runs between `with prefix.running(...)`'s ends. Before: what an earlier run changed in the registry, or put in place of a file
 of Wine's, is put back; its server is there and stays, and a program has been seen to start, run and end. After: no process of it is
-left, whatever happened inside. A failure of Wine's own is tried again here, and told; a test never sees it as its program's.
+left, whatever happened inside, or ten minutes later if the test itself was killed. A failure of Wine's own is tried again here, and
+told; a test never sees it as its program's.
 """
 import contextlib
 import ctypes
@@ -18,6 +19,7 @@ import threading
 SKIPPED = 77
 PATIENCE = 240  # seconds; what takes longer hangs
 ATTEMPTS = 3  # of what Wine does by itself, before any program of a test runs
+LINGERS = 600  # seconds that the server stays with nobody, if a test is killed: its stop() ends it at once
 STATUS_TIMEOUT = 0x102
 STATUS_PENDING = 0x103
 
@@ -201,7 +203,7 @@ class Prefix:
     def warm_up(self):
         """The server, which otherwise ends three seconds after the last program and takes with it what comes at that moment; and what
         runs beside each program."""
-        check(self.serve("-p") == 0, "its server does not start")
+        check(self.serve(f"-p{LINGERS}") == 0, "its server does not start")
         done = self.run("cmd.exe", "/c", "exit 7", debug="fixme-all")
         check(done.returncode == 7, f"'exit 7' ended with {done.returncode}: {said(done)}")
 
