@@ -8,6 +8,9 @@ longer compiles is an error: exit status 1. 77: nothing can be single-stepped he
 
     faults.py             all faults
     faults.py --quick     two of them
+    faults.py --built PROGRAM
+                          instruction_test as the project builds it: the tests that noticed a fault must pass there, instead of all
+                          tests in a build of its own
     faults.py WORD ...    those whose names contain a WORD
     faults.py --table     as a table for docs/proof.md
 """
@@ -154,8 +157,14 @@ class Workshop:
                   ROOT / f"tests/instruction/{name}.cpp", "-o", made])
         return made
 
+    @staticmethod
+    def passes(program, test):
+        """Whether this test, of the program that the project builds, runs and passes."""
+        done = subprocess.run([program, f"--gtest_filter={test}"], capture_output=True, text=True, errors="replace", timeout=240)
+        return done.returncode == 0 and "[  PASSED  ] 1 test." in done.stdout
+
     def test(self, directory, name):
-        """What failed first; None if all passed. Raises CalledProcessError if it does not compile."""
+        """What failed first, and which test; None if all passed. Raises CalledProcessError if it does not compile."""
         objects = [self.compile(directory, directory, each, ["-O2"]) for each in COMMON]
         objects.append(self.compile(directory, directory, f"{name}_test",
                                     ["-O1", "-include", self.scratch / "prelude.h"]))
@@ -165,22 +174,24 @@ class Workshop:
             done = subprocess.run([program, "--gtest_color=no", "--gtest_fail_fast", "--gtest_catch_exceptions=0"],
                                   capture_output=True, text=True, errors="replace", timeout=240)
         except subprocess.TimeoutExpired:
-            return "(ran into the time limit)"
+            return "(ran into the time limit)", ""
         skipped = re.search(r"^Every instruction: SKIPPED.*", done.stdout, re.M)
         if skipped:
             raise Skipped(skipped.group())
         if done.returncode == 0:
             return None
+        started = re.findall(r"^\[ RUN      \] (\S+)", done.stdout, re.M)
+        test = started[-1] if started else ""  # it stops at the first failure
         why = re.search(r"^[^\n]*?, instruction (\d+), ([^\n]*)", done.stdout, re.M)
         if why:
-            return f"instruction {why.group(1)}, {re.sub(r' [(]got .*', '', why.group(2))}"
+            return f"instruction {why.group(1)}, {re.sub(r' [(]got .*', '', why.group(2))}", test
         failed = re.search(r"^\[  FAILED  \] (\S+\.\S+)", done.stdout, re.M)
         if failed:
-            return failed.group(1).rstrip(",")
-        return f"(stopped by signal {-done.returncode})"
+            return failed.group(1).rstrip(","), test
+        return f"(stopped by signal {-done.returncode})", test
 
 
-def check(workshop, number, fault):
+def check(workshop, number, fault, built):
     directory = workshop.scratch / str(number)
     shutil.copytree(ROOT / "pipeline", directory / "pipeline")
     header = directory / "pipeline" / fault.header
@@ -191,17 +202,23 @@ def check(workshop, number, fault):
         text = text.replace(old, new)
     header.write_text(text)
     try:
-        killer = workshop.test(directory, fault.test)
+        noticed = workshop.test(directory, fault.test)
     except subprocess.CalledProcessError as error:
         return False, f"DOES NOT COMPILE\n{error.stderr}"
     shutil.rmtree(directory)
-    return (True, killer) if killer else (False, f"SURVIVED {fault.test}_test.cpp")
+    if not noticed:
+        return False, f"SURVIVED {fault.test}_test.cpp"
+    killer, test = noticed
+    if built and not workshop.passes(built, test):
+        return False, f"NOT THE FAULT: {test} does not pass without it either ({killer})"
+    return True, killer
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--built", type=pathlib.Path)
     parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("words", nargs="*")
@@ -215,18 +232,18 @@ def main():
     with tempfile.TemporaryDirectory() as directory, \
          concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         workshop = Workshop(options.compiler, pathlib.Path(directory))
-        tests = sorted({fault.test for fault in faults})
+        tests = sorted({fault.test for fault in faults}) if not options.built else []
         for test in tests:
             (pathlib.Path(directory) / test).mkdir()
         passed = pool.map(lambda test: workshop.test(pathlib.Path(directory) / test, test), tests)
         for test, failed in zip(tests, passed):
             if failed:
-                print(f"{test}_test.cpp fails without any fault: {failed}")
+                print(f"{test}_test.cpp fails without any fault: {failed[0]}")
                 return 1
         width = max(len(fault.name) for fault in faults)
         if options.table:
             print("| fault | in | noticed at |\n|---|---|---|")
-        for fault, (killed, how) in zip(faults, pool.map(lambda each: check(workshop, *each), enumerate(faults))):
+        for fault, (killed, how) in zip(faults, pool.map(lambda each: check(workshop, *each, options.built), enumerate(faults))):
             if options.table:
                 print(f"| {fault.name} | {fault.header} | {how} |", flush=True)
             else:

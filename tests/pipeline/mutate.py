@@ -7,6 +7,8 @@ longer applies or no longer compiles is an error: exit status 1.
 
     mutate.py                  all faults
     mutate.py --quick          a few, one for each header that matters most
+    mutate.py --built PROGRAM  pipeline_test as the project builds it: the tests that noticed a fault must pass there, instead of
+                               all tests in a build of its own
     mutate.py WORD ...         those whose names contain a WORD
     mutate.py --reference      each fault also under tests/reference: does it disagree, and how short is the shortest case
     mutate.py --known FILE     keeps results there, and does not repeat what was seen with exactly the same sources
@@ -74,6 +76,12 @@ class Workshop:
             return True, f"case {found.group(1)}, shrunk to {operations}"
         return True, f"stopped by signal {-done.returncode}" if done.returncode < 0 else "fails"
 
+    @staticmethod
+    def passes(program, test):
+        """Whether this test, of the program that the project builds, runs and passes."""
+        done = subprocess.run([program, f"--gtest_filter={test}"], capture_output=True, text=True, errors="replace", timeout=120)
+        return done.returncode == 0 and "[  PASSED  ] 1 test." in done.stdout
+
     def test(self, directory, name):
         """Which test failed first; None if all passed. Raises CalledProcessError if it does not compile."""
         program = directory / name
@@ -97,7 +105,7 @@ def text_of(fault):
     return (ROOT / "pipeline" / fault.header).read_text()
 
 
-def check(workshop, number, fault, reference):
+def check(workshop, number, fault, reference, built):
     """(killed, by which test, what the reference says)"""
     directory = workshop.scratch / str(number)
     shutil.copytree(ROOT / "pipeline", directory / "pipeline")
@@ -107,6 +115,8 @@ def check(workshop, number, fault, reference):
         seen = workshop.refer(directory)[1] if reference else ""
     except subprocess.CalledProcessError as error:
         return False, f"DOES NOT COMPILE\n{error.stderr}", ""
+    if killer and built and not workshop.passes(built, killer.split()[0]):
+        return False, f"NOT THE FAULT: {killer} does not pass without it either", seen
     shutil.rmtree(directory)
     return (True, killer, seen) if killer else (False, f"SURVIVED {fault.test}_test.cpp", seen)
 
@@ -168,6 +178,7 @@ def main():
     parser.add_argument("--reference", action="store_true")
     parser.add_argument("--page", type=pathlib.Path)
     parser.add_argument("--known", type=pathlib.Path)
+    parser.add_argument("--built", type=pathlib.Path)
     parser.add_argument("--compiler", default=os.environ.get("CXX", "g++"))
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("words", nargs="*")
@@ -195,7 +206,7 @@ def main():
         whole = pathlib.Path(directory) / "whole"
         whole.mkdir()
         new = [fault for fault in faults if not known.find(fault, reference)]
-        tests = sorted({fault.test for fault in new})
+        tests = sorted({fault.test for fault in new}) if not options.built else []
         for test, failed in zip(tests, pool.map(lambda test: workshop.test(whole, test), tests)):
             if failed:
                 print(f"{test}_test.cpp fails without any fault: {failed}")
@@ -206,7 +217,8 @@ def main():
                 print("the reference disagrees without any fault")
                 return 1
         width = max(len(fault.name) for fault in faults)
-        outcomes = pool.map(lambda each: known.find(each[1], reference) or check(workshop, *each, reference), enumerate(faults))
+        outcomes = pool.map(lambda each: known.find(each[1], reference) or check(workshop, *each, reference, options.built),
+                            enumerate(faults))
         for fault, done in zip(faults, outcomes):
             print(f"{fault.header:14} {fault.name:{width}}  {done[1]}" + (f"; reference: {done[2]}" if done[2] else ""), flush=True)
             results.append((fault, done))
