@@ -3,6 +3,7 @@
 //
 // parallel/floor: the same with clock and copy only, into memory of each thread's own: what the two processors of this
 // machine give, whatever runs on them (they may share a core, its power or its caches).
+#include <algorithm>
 #include <atomic>
 #include <vector>
 

@@ -1,5 +1,6 @@
 #include "stress/checker.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "stress/glance.h"

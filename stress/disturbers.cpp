@@ -1,5 +1,6 @@
 #include "stress/disturbers.h"
 
+#include <algorithm>
 #include <array>
 
 namespace sluice::stress {

@@ -1,6 +1,8 @@
 // The consumer over one order policy. See consumer.h.
 #pragma once
 
+#include <algorithm>
+
 #include "stress/account_check.h"
 #include "stress/audit.h"
 #include "stress/consumer.h"

@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 #include "stress/random.h"
 
 namespace sluice::stress {

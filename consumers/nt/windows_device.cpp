@@ -1,5 +1,6 @@
 #include "consumers/nt/windows_device.h"
 
+#include <algorithm>
 #include <string>
 
 #include "consumers/nt/windows_request.h"

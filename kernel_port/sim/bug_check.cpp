@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "kernel_port/sim/check.h"
 
 namespace sluice::sim {

@@ -1,4 +1,5 @@
 // Keys as drivers use them: handles (Zw*), and what a callback may ask about a key object (Cm*).
+#include <algorithm>
 #include <string>
 
 #include "kernel_port/sim/check.h"

@@ -1,5 +1,8 @@
 // KeWaitForSingleObject, KeWaitForMultipleObjects, KeDelayExecutionThread.
 #include "kernel_port/sim/dispatcher.h"
+
+#include <algorithm>
+
 #include "kernel_port/sim/implementation.h"
 #include "kernel_port/sim/irql.h"
 #include "kernel_port/sim/time.h"

@@ -1,6 +1,7 @@
 // Builds batches and payloads by hand, byte by byte as the contract headers say, without the code that the driver uses.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <string>

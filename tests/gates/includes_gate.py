@@ -15,7 +15,7 @@ FOLDERS = ["pipeline", "producers", "kernel_port", "consumers", "stress", "bench
 
 HEADERS = {
     "algorithm": "adjacent_find all_of any_of binary_search clamp copy copy_if copy_n count count_if equal equal_range fill fill_n find "
-                 "find_if find_if_not for_each generate includes is_sorted lower_bound max_element min_element minmax mismatch "
+                 "find_if find_if_not for_each generate includes is_sorted lower_bound max max_element min min_element minmax mismatch "
                  "move_backward next_permutation none_of nth_element partition remove remove_if replace reverse rotate search set_difference "
                  "shuffle sort stable_partition stable_sort transform unique upper_bound",
     "array": "array to_array",
