@@ -19,6 +19,15 @@ PVOID load(PFILE_OBJECT volatile& handle) {
   return InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&handle), nullptr, nullptr);
 }
 
+constexpr UCHAR taken[] = {IRP_MJ_CREATE, IRP_MJ_CLEANUP,         IRP_MJ_CLOSE,
+                           IRP_MJ_READ,   IRP_MJ_SET_INFORMATION, IRP_MJ_DEVICE_CONTROL};
+
+// One image has one sensor: its device has one name. `others`: where requests go that are for another device of this driver.
+struct {
+  PDEVICE_OBJECT device;
+  PDRIVER_DISPATCH others[IRP_MJ_MAXIMUM_FUNCTION + 1];
+} requests;
+
 }  // namespace
 
 NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
@@ -33,44 +42,48 @@ NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
   }
   *static_cast<sensor**>(device_->DeviceExtension) = this;
   device_->Flags |= DO_BUFFERED_IO;
-  driver->MajorFunction[IRP_MJ_CREATE] = &on_open;
-  driver->MajorFunction[IRP_MJ_CLEANUP] = &on_cleanup;
-  driver->MajorFunction[IRP_MJ_CLOSE] = &on_close;
-  driver->MajorFunction[IRP_MJ_READ] = &on_read;
-  driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = &on_control;
-  driver->MajorFunction[IRP_MJ_SET_INFORMATION] = &on_set_information;
+  requests.device = device_;
+  for (const UCHAR major : taken) {
+    requests.others[major] = driver->MajorFunction[major];
+    driver->MajorFunction[major] = &on_request;
+  }
   status = restrict_to_administrators(device_);
   // Last: from here on others come by its name, and look at all of the above.
   if (NT_SUCCESS(status)) status = IoCreateSymbolicLink(&link, &name);
-  if (!NT_SUCCESS(status)) {
-    IoDeleteDevice(device_);
-    device_ = nullptr;
-    return status;
-  }
+  if (!NT_SUCCESS(status)) remove_device();
   // DO_DEVICE_INITIALIZING stays until the I/O manager clears it: nobody opens a device whose driver may still fail to load.
-  return STATUS_SUCCESS;
+  return status;
 }
 
-void sensor::delete_device() {
-  PAGED_CODE();
-  if (device_ == nullptr) return;
-  UNICODE_STRING link = unicode_literal(protocol::link_name);
-  (void)IoDeleteSymbolicLink(&link);
+// The driver may go on without the sensor: its dispatch routines are its own again.
+void sensor::remove_device() {
+  for (const UCHAR major : taken) device_->DriverObject->MajorFunction[major] = requests.others[major];
+  requests.device = nullptr;
   IoDeleteDevice(device_);
   device_ = nullptr;
 }
 
-NTSTATUS NTAPI sensor::on_open(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
-
-NTSTATUS NTAPI sensor::on_cleanup(PDEVICE_OBJECT device, PIRP irp) {
-  of(device).detach(IoGetCurrentIrpStackLocation(irp)->FileObject);
-  return complete(irp, STATUS_SUCCESS);
+void sensor::delete_device() {
+  if (device_ == nullptr) return;
+  UNICODE_STRING link = unicode_literal(protocol::link_name);
+  (void)IoDeleteSymbolicLink(&link);
+  remove_device();
 }
 
-// The last handle is closed at IRP_MJ_CLEANUP, but a request of another thread that was on its way may come after that: what it has
-// begun ends here.
-NTSTATUS NTAPI sensor::on_close(PDEVICE_OBJECT device, PIRP irp) {
-  of(device).detach(IoGetCurrentIrpStackLocation(irp)->FileObject);
+// Nothing of a handle can be set; but a program that reads the device as it would a file may truncate, seek or rename on its way. And the
+// last handle is closed at IRP_MJ_CLEANUP, but a request of another thread that was on its way may come after that: what it has begun
+// ends at IRP_MJ_CLOSE.
+NTSTATUS NTAPI sensor::on_request(PDEVICE_OBJECT device, PIRP irp) {
+  const IO_STACK_LOCATION& stack = *IoGetCurrentIrpStackLocation(irp);
+  if (device != requests.device) return requests.others[stack.MajorFunction](device, irp);
+  sensor& self = **static_cast<sensor**>(device->DeviceExtension);
+  switch (stack.MajorFunction) {
+    case IRP_MJ_READ: return self.read(irp, stack);
+    case IRP_MJ_DEVICE_CONTROL: return self.device_control(irp, stack);
+    case IRP_MJ_CLEANUP:
+    case IRP_MJ_CLOSE: self.detach(stack.FileObject); break;
+    default: break;
+  }
   return complete(irp, STATUS_SUCCESS);
 }
 
@@ -83,41 +96,35 @@ void sensor::detach(PFILE_OBJECT file) {
   worker_.consumers().leave();
 }
 
-// Nothing of a handle can be set; but a program that reads the device as it would a file may truncate, seek or rename on its way.
-NTSTATUS NTAPI sensor::on_set_information(PDEVICE_OBJECT, PIRP irp) { return complete(irp, STATUS_SUCCESS); }
-
-NTSTATUS NTAPI sensor::on_read(PDEVICE_OBJECT device, PIRP irp) {
-  sensor& self = of(device);
-  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
-  if (stack->Parameters.Read.Length < protocol::min_read_bytes) return complete(irp, STATUS_BUFFER_TOO_SMALL);
-  if (load(self.reader_) != stack->FileObject) {
-    if (!self.worker_.consumers().join()) return complete(irp, STATUS_SHARING_VIOLATION);  // the rings are mapped
-    PVOID const reader = InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&self.reader_),
-                                                           stack->FileObject, nullptr);
-    if (reader != nullptr) self.worker_.consumers().leave();
-    if (reader != nullptr && reader != stack->FileObject) return complete(irp, STATUS_SHARING_VIOLATION);
+NTSTATUS sensor::read(PIRP irp, const IO_STACK_LOCATION& stack) {
+  if (stack.Parameters.Read.Length < protocol::min_read_bytes) return complete(irp, STATUS_BUFFER_TOO_SMALL);
+  if (load(reader_) != stack.FileObject) {
+    if (!worker_.consumers().join()) return complete(irp, STATUS_SHARING_VIOLATION);  // the rings are mapped
+    PVOID const reader =
+        InterlockedCompareExchangePointer(reinterpret_cast<PVOID volatile*>(&reader_), stack.FileObject, nullptr);
+    if (reader != nullptr) worker_.consumers().leave();
+    if (reader != nullptr && reader != stack.FileObject) return complete(irp, STATUS_SHARING_VIOLATION);
   }
   // Before the request: what happens from now on is for this client.
-  self.attach();
-  self.worker_.read(irp);
+  attach();
+  worker_.read(irp);
   return STATUS_PENDING;
 }
 
-NTSTATUS NTAPI sensor::on_control(PDEVICE_OBJECT device, PIRP irp) {
-  const PIO_STACK_LOCATION stack = IoGetCurrentIrpStackLocation(irp);
-  const auto& request = stack->Parameters.DeviceIoControl;
+NTSTATUS sensor::device_control(PIRP irp, const IO_STACK_LOCATION& stack) {
+  const auto& request = stack.Parameters.DeviceIoControl;
   if (request.IoControlCode == protocol::code_statistics) {
-    of(device).worker_.query_statistics(irp);
+    worker_.query_statistics(irp);
     return STATUS_PENDING;
   }
   if (request.IoControlCode == protocol::code_copy_ring) {
-    of(device).worker_.copy_ring(irp);
+    worker_.copy_ring(irp);
     return STATUS_PENDING;
   }
-  if (mapping::handles(request.IoControlCode)) return of(device).mapping_.control(irp);
+  if (mapping::handles(request.IoControlCode)) return mapping_.control(irp);
   uint32_t written = 0;
-  const NTSTATUS status = of(device).control(request.IoControlCode, irp->AssociatedIrp.SystemBuffer,
-                                             request.InputBufferLength, request.OutputBufferLength, written, nullptr);
+  const NTSTATUS status = control(request.IoControlCode, irp->AssociatedIrp.SystemBuffer, request.InputBufferLength,
+                                  request.OutputBufferLength, written, nullptr);
   return complete(irp, status, written);
 }
 

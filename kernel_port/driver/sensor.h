@@ -22,7 +22,8 @@ namespace sluice {
 
 class sensor {
  public:
-  // PASSIVE_LEVEL, in DriverEntry. Sets the driver's dispatch routines. On failure nothing is left behind and the status
+  // PASSIVE_LEVEL, in DriverEntry, where the driver's own dispatch routines stand already: requests for any other device than the
+  // sensor's go on to them. On failure nothing is left behind, the dispatch routines are as they were, and the status
   // says what failed: STATUS_INVALID_PARAMETER (options), STATUS_INSUFFICIENT_RESOURCES (memory, or no notify slot),
   // or what the failing registration gave.
   [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
@@ -46,23 +47,18 @@ class sensor {
   void stop();
   [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
   NTSTATUS create_device(PDRIVER_OBJECT driver);
-  SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)
+  _IRQL_requires_(PASSIVE_LEVEL)
+  void remove_device();
+  _IRQL_requires_(PASSIVE_LEVEL)
   void delete_device();
 
-  static sensor& of(PDEVICE_OBJECT device) { return **static_cast<sensor**>(device->DeviceExtension); }
-  _IRQL_requires_(PASSIVE_LEVEL)
-  static NTSTATUS NTAPI on_open(PDEVICE_OBJECT device, PIRP irp);
-  _IRQL_requires_(PASSIVE_LEVEL)
-  static NTSTATUS NTAPI on_cleanup(PDEVICE_OBJECT device, PIRP irp);
-  _IRQL_requires_(PASSIVE_LEVEL)
-  static NTSTATUS NTAPI on_close(PDEVICE_OBJECT device, PIRP irp);
+  // Every request of the driver's devices, of the kinds that the sensor takes.
   _IRQL_requires_max_(DISPATCH_LEVEL)
-  static NTSTATUS NTAPI on_read(PDEVICE_OBJECT device, PIRP irp);
+  static NTSTATUS NTAPI on_request(PDEVICE_OBJECT device, PIRP irp);
   _IRQL_requires_max_(DISPATCH_LEVEL)
-  static NTSTATUS NTAPI on_set_information(PDEVICE_OBJECT device, PIRP irp);
+  NTSTATUS read(PIRP irp, const IO_STACK_LOCATION& stack);
   _IRQL_requires_max_(DISPATCH_LEVEL)
-  static NTSTATUS NTAPI on_control(PDEVICE_OBJECT device, PIRP irp);
-
+  NTSTATUS device_control(PIRP irp, const IO_STACK_LOCATION& stack);
   _IRQL_requires_max_(DISPATCH_LEVEL)
   NTSTATUS control(uint32_t code, void* buffer, uint32_t in, uint32_t out, uint32_t& written, client_stream* from);
   _IRQL_requires_max_(DISPATCH_LEVEL)

@@ -23,10 +23,6 @@ struct {
   sensor* events;
   uint16_t type;
   PDEVICE_OBJECT device;
-  DRIVER_DISPATCH* create;   // the sensor's
-  DRIVER_DISPATCH* close;
-  DRIVER_DISPATCH* cleanup;
-  DRIVER_DISPATCH* control;
   KTIMER timer;
   KDPC dpc;
   load_order timer_order;
@@ -167,18 +163,10 @@ NTSTATUS obey(PIRP irp) {
   }
 }
 
-// Of our own device here, of the sensor's by the sensor.
-NTSTATUS NTAPI dispatch(PDEVICE_OBJECT device, PIRP irp) {
+// Of our own device: those of the sensor's go to the sensor.
+NTSTATUS NTAPI dispatch(PDEVICE_OBJECT, PIRP irp) {
   const UCHAR major = IoGetCurrentIrpStackLocation(irp)->MajorFunction;
-  if (device == driver.device) {
-    return major == IRP_MJ_DEVICE_CONTROL ? obey(irp) : complete(irp, STATUS_SUCCESS);
-  }
-  switch (major) {
-    case IRP_MJ_CREATE: return driver.create(device, irp);
-    case IRP_MJ_CLOSE: return driver.close(device, irp);
-    case IRP_MJ_CLEANUP: return driver.cleanup(device, irp);
-    default: return driver.control(device, irp);
-  }
+  return major == IRP_MJ_DEVICE_CONTROL ? obey(irp) : complete(irp, STATUS_SUCCESS);
 }
 
 NTSTATUS add_device(PDRIVER_OBJECT object) {
@@ -191,12 +179,6 @@ NTSTATUS add_device(PDRIVER_OBJECT object) {
     IoDeleteDevice(driver.device);
     return status;
   }
-  driver.create = object->MajorFunction[IRP_MJ_CREATE];
-  driver.close = object->MajorFunction[IRP_MJ_CLOSE];
-  driver.cleanup = object->MajorFunction[IRP_MJ_CLEANUP];
-  driver.control = object->MajorFunction[IRP_MJ_DEVICE_CONTROL];
-  constexpr UCHAR ours[] = {IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_CLEANUP, IRP_MJ_DEVICE_CONTROL};
-  for (const UCHAR major : ours) object->MajorFunction[major] = &dispatch;
   driver.device->Flags &= ~DO_DEVICE_INITIALIZING;
   return STATUS_SUCCESS;
 }
@@ -219,6 +201,8 @@ VOID NTAPI DriverUnload(PDRIVER_OBJECT) {
 
 NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT object, PUNICODE_STRING registry_path) {
   object->DriverUnload = &DriverUnload;
+  constexpr UCHAR ours[] = {IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_CLEANUP, IRP_MJ_DEVICE_CONTROL};
+  for (const UCHAR major : ours) object->MajorFunction[major] = &dispatch;
   KeInitializeTimer(&driver.timer);
   KeInitializeDpc(&driver.dpc, &write_by_timer, nullptr);
   NTSTATUS status = sensor::create(object, registry_path, driver.events);

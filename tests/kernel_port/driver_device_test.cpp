@@ -181,5 +181,85 @@ TEST(driver_device, events_of_a_time_without_a_reader_wait_for_one) {
   EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 100u);
 }
 
+// A driver with a device of its own, and dispatch routines for what it handles: it says so in the request's answer.
+constexpr uint32_t own_code = 0x8001u << 16 | 0x970u << 2;
+constexpr uint32_t own_answer = 0x0dd0;
+PDEVICE_OBJECT own_device = nullptr;
+NTSTATUS sensor_status = STATUS_SUCCESS;
+
+NTSTATUS NTAPI own_dispatch(PDEVICE_OBJECT device, PIRP irp) {
+  EXPECT_EQ(device, own_device);
+  const bool control = IoGetCurrentIrpStackLocation(irp)->MajorFunction == IRP_MJ_DEVICE_CONTROL;
+  if (control) *static_cast<uint32_t*>(irp->AssociatedIrp.SystemBuffer) = own_answer;
+  return complete(irp, STATUS_SUCCESS, control ? sizeof own_answer : 0);
+}
+
+// Goes on whether it has a sensor or not.
+NTSTATUS own_driver_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path) {
+  driver->DriverUnload = [](PDRIVER_OBJECT) {
+    UNICODE_STRING link = unicode_literal(u"\\DosDevices\\Own");
+    EXPECT_EQ(IoDeleteSymbolicLink(&link), STATUS_SUCCESS);
+    IoDeleteDevice(own_device);
+    sensor::destroy(sensor_under_test);
+    sensor_under_test = nullptr;
+  };
+  const UCHAR own[] = {IRP_MJ_CREATE, IRP_MJ_CLOSE, IRP_MJ_DEVICE_CONTROL};
+  for (const UCHAR major : own) driver->MajorFunction[major] = &own_dispatch;
+  const PDRIVER_DISPATCH refused = driver->MajorFunction[IRP_MJ_READ];
+  sensor_status = sensor::create(driver, registry_path, sensor_under_test);
+  if (!NT_SUCCESS(sensor_status)) {
+    for (const UCHAR major : own) EXPECT_EQ(driver->MajorFunction[major], &own_dispatch);
+    for (const UCHAR major : {IRP_MJ_CLEANUP, IRP_MJ_READ, IRP_MJ_SET_INFORMATION}) EXPECT_EQ(driver->MajorFunction[major], refused);
+  }
+  UNICODE_STRING name = unicode_literal(u"\\Device\\Own");
+  UNICODE_STRING link = unicode_literal(u"\\DosDevices\\Own");
+  const NTSTATUS status = IoCreateDevice(driver, 0, &name, FILE_DEVICE_UNKNOWN, 0, FALSE, &own_device);
+  return NT_SUCCESS(status) ? IoCreateSymbolicLink(&link, &name) : status;
+}
+
+void use_own_device(sim::machine& machine) {
+  sim::file file;
+  ASSERT_EQ(file.open(machine, u"Own", 500), STATUS_SUCCESS);
+  uint32_t answer = 0;
+  uint64_t bytes = 0;
+  const std::span<uint8_t> out(reinterpret_cast<uint8_t*>(&answer), sizeof answer);
+  EXPECT_EQ(file.control(own_code, {}, out, bytes), STATUS_SUCCESS);
+  EXPECT_EQ(answer, own_answer);
+  uint8_t nothing[4096];
+  EXPECT_EQ(file.read(nothing, bytes), STATUS_INVALID_DEVICE_REQUEST);  // as if there were no sensor
+  file.close();  // CLEANUP, which it does not handle, and CLOSE
+}
+
+TEST(driver_device, requests_for_another_device_of_the_driver_go_where_they_would_without_the_sensor) {
+  sim::machine machine;
+  sim::activity starter(machine, 0, 4, 8);
+  ASSERT_EQ(machine.load_driver("Own", &own_driver_entry), STATUS_SUCCESS);
+  ASSERT_EQ(sensor_status, STATUS_SUCCESS);
+  {
+    client reader(machine);
+    (void)reader.drain();
+    use_own_device(machine);
+    sim::load_image({.base = 79});
+    EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 1u);
+    use_own_device(machine);
+  }
+  EXPECT_EQ(machine.unload_driver("Own"), STATUS_SUCCESS);
+}
+
+TEST(driver_device, a_driver_goes_on_without_its_sensor) {
+  using failure = sim::machine::failure;
+  for (const auto& [kind, nth] : {std::pair{failure::device_creation, 1}, std::pair{failure::security_change, 1},
+                                  std::pair{failure::symbolic_link, 1}, std::pair{failure::notify_registration, 2}}) {
+    sim::machine machine;
+    sim::activity starter(machine, 0, 4, 8);
+    machine.fail_call(kind, static_cast<uint64_t>(nth), STATUS_QUOTA_EXCEEDED);
+    ASSERT_EQ(machine.load_driver("Own", &own_driver_entry), STATUS_SUCCESS);
+    EXPECT_EQ(sensor_status, STATUS_QUOTA_EXCEEDED);
+    use_own_device(machine);
+    EXPECT_EQ(machine.unload_driver("Own"), STATUS_SUCCESS);
+    EXPECT_EQ(machine.in_use().pool_blocks, 0u);
+  }
+}
+
 }  // namespace
 }  // namespace sluice::test
