@@ -177,8 +177,12 @@ class Prefix:
         return os.path.join(self.directory, "as-made", name)
 
     def make(self):
-        shutil.rmtree(self.directory, ignore_errors=True)
+        mark = os.path.join(self.directory, "of-the-tests")
+        if os.path.exists(self.directory):
+            check(os.path.exists(mark), f"{self.directory} is there and was not made by these tests: it is left alone")
+            shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
+        open(mark, "w").close()
         done = self.run("wineboot", "-i", debug="fixme-all")
         self.serve("-w")  # wineboot leaves processes behind that still write
         registry = glob.glob(os.path.join(self.directory, "*.reg"))
