@@ -22,7 +22,8 @@ PVOID load(PFILE_OBJECT volatile& handle) {
 constexpr UCHAR taken[] = {IRP_MJ_CREATE, IRP_MJ_CLEANUP,         IRP_MJ_CLOSE,
                            IRP_MJ_READ,   IRP_MJ_SET_INFORMATION, IRP_MJ_DEVICE_CONTROL};
 
-// One image has one sensor: its device has one name. `others`: where requests go that are for another device of this driver.
+// One image has one sensor: its device has one name. Written while no device of the driver can be open, or at the end, when none is
+// any more; `others`, where requests go that are for another device of this driver, stays as it is after that.
 struct {
   PDEVICE_OBJECT device;
   PDRIVER_DISPATCH others[IRP_MJ_MAXIMUM_FUNCTION + 1];
@@ -55,9 +56,13 @@ NTSTATUS sensor::create_device(PDRIVER_OBJECT driver) {
   return status;
 }
 
-// The driver may go on without the sensor: its dispatch routines are its own again.
+// The driver may go on without the sensor: its dispatch routines are its own again. Where it has put others over ours since, they stay;
+// what they hand on goes where it would have gone.
 void sensor::remove_device() {
-  for (const UCHAR major : taken) device_->DriverObject->MajorFunction[major] = requests.others[major];
+  for (const UCHAR major : taken) {
+    PDRIVER_DISPATCH& now = device_->DriverObject->MajorFunction[major];
+    if (now == &on_request) now = requests.others[major];
+  }
   requests.device = nullptr;
   IoDeleteDevice(device_);
   device_ = nullptr;
@@ -70,6 +75,8 @@ void sensor::delete_device() {
   remove_device();
 }
 
+// Reads and controls may come at DISPATCH_LEVEL, of a kernel component; the I/O manager sends the rest at PASSIVE_LEVEL.
+//
 // Nothing of a handle can be set; but a program that reads the device as it would a file may truncate, seek or rename on its way. And the
 // last handle is closed at IRP_MJ_CLEANUP, but a request of another thread that was on its way may come after that: what it has begun
 // ends at IRP_MJ_CLOSE.

@@ -22,8 +22,8 @@ namespace sluice {
 
 class sensor {
  public:
-  // PASSIVE_LEVEL, in DriverEntry, where the driver's own dispatch routines stand already: requests for any other device than the
-  // sensor's go on to them. On failure nothing is left behind, the dispatch routines are as they were, and the status
+  // PASSIVE_LEVEL, in DriverEntry, where the driver's own dispatch routines stand already (requests for any other device than the
+  // sensor's go on to them) and no device of it can be open yet. On failure nothing is left behind, the dispatch routines are as they were, and the status
   // says what failed: STATUS_INVALID_PARAMETER (options), STATUS_INSUFFICIENT_RESOURCES (memory, or no notify slot),
   // or what the failing registration gave.
   [[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)

@@ -1,6 +1,8 @@
 // How the simulation says that a rule was broken. docs/simulated-kernel.md lists the codes.
 #pragma once
 
+#include <string>
+
 #include "kernel_port/sim/machine.h"
 #include "kernel_port/sim/thread_state.h"
 
@@ -58,6 +60,12 @@ inline thread_state& require_irql_at_most(KIRQL maximum, const char* function) {
 template <class T>
 uint64_t as_argument(T* pointer) {
   return reinterpret_cast<uint64_t>(pointer);
+}
+
+// A copy; empty for none.
+inline std::u16string text_of(PCUNICODE_STRING string) {
+  if (string == nullptr || string->Length == 0) return {};
+  return {reinterpret_cast<const char16_t*>(string->Buffer), string->Length / sizeof(WCHAR)};
 }
 
 // The number of a process or thread, as routines are given it.

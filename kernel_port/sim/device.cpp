@@ -8,10 +8,6 @@
 namespace sluice::sim {
 namespace {
 
-std::u16string_view view(PCUNICODE_STRING string) {
-  return {reinterpret_cast<const char16_t*>(string->Buffer), string->Length / sizeof(WCHAR)};
-}
-
 // Object names are compared without case; NT's tables beyond ASCII are not modelled.
 std::u16string upper(std::u16string_view name) {
   std::u16string result(name);
@@ -54,7 +50,7 @@ NTSTATUS device_table::create(PDRIVER_OBJECT driver_object, ULONG extension_size
   internal_lock lock(mutex_);
   std::u16string upper_name;
   if (name) {
-    upper_name = upper(view(name));
+    upper_name = upper(text_of(name));
     if (!upper_name.starts_with(u"\\")) return STATUS_OBJECT_PATH_SYNTAX_BAD;
     if (names_.contains(upper_name)) return STATUS_OBJECT_NAME_COLLISION;
   }
@@ -109,15 +105,15 @@ void device_table::remove(PDEVICE_OBJECT device) {
 
 NTSTATUS device_table::link(PCUNICODE_STRING link, PCUNICODE_STRING target) {
   if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::symbolic_link); failed != STATUS_SUCCESS) return failed;
-  const auto name = dos_name(view(link));
+  const auto name = dos_name(text_of(link));
   if (!name || name->empty()) return STATUS_OBJECT_PATH_NOT_FOUND;
   internal_lock lock(mutex_);
-  const bool fresh = links_.try_emplace(*name, link_entry{upper(view(target)), self().driver}).second;
+  const bool fresh = links_.try_emplace(*name, link_entry{upper(text_of(target)), self().driver}).second;
   return fresh ? STATUS_SUCCESS : STATUS_OBJECT_NAME_COLLISION;
 }
 
 NTSTATUS device_table::unlink(PCUNICODE_STRING link) {
-  const auto name = dos_name(view(link));
+  const auto name = dos_name(text_of(link));
   internal_lock lock(mutex_);
   return name && links_.erase(*name) ? STATUS_SUCCESS : STATUS_OBJECT_NAME_NOT_FOUND;
 }

@@ -13,10 +13,6 @@ thread_local PFLT_FILTER inside_callback_of = nullptr;
 
 namespace {
 
-std::u16string name_of(PCUNICODE_STRING string) {
-  return {reinterpret_cast<const char16_t*>(string->Buffer), string->Length / sizeof(WCHAR)};
-}
-
 USHORT size_of_registration(USHORT version) {
   switch (version) {
     case FLT_REGISTRATION_VERSION_0200: return FLT_REGISTRATION_SIZE_0200;
@@ -175,7 +171,7 @@ NTSTATUS filter_manager::create_port(PFLT_FILTER filter, PFLT_PORT* port, const 
     return STATUS_INVALID_PARAMETER;
   }
   auto made = std::make_shared<server_port>(std::move(routines));
-  made->name = name_of(attributes.ObjectName);
+  made->name = text_of(attributes.ObjectName);
   made->ignore_case = (attributes.Attributes & OBJ_CASE_INSENSITIVE) != 0;
   if (!made->name.starts_with(u"\\")) return STATUS_OBJECT_PATH_SYNTAX_BAD;
   internal_lock lock(mutex_);

@@ -39,8 +39,8 @@ class machine::implementation {
   uint32_t active_processors() const { return active_.load(std::memory_order_acquire); }
   void start_processor() { active_.fetch_add(1, std::memory_order_release); }
 
-  // Counts one call of that kind; true if it is the one chosen to fail.
-  NTSTATUS injected_failure(machine::failure kind);  // STATUS_SUCCESS: this call does not fail
+  // Counts one call of that kind: the status it is to fail with, or STATUS_SUCCESS.
+  NTSTATUS injected_failure(machine::failure kind);
 
   // Host threads that are threads of the machine now. An entry is reused, never freed: a late wake finds it
   // alive.
@@ -76,7 +76,7 @@ class machine::implementation {
   std::vector<host_thread*> free_hosts_;
 
   struct failure_counter {
-    std::atomic<uint64_t> left{0};  // 0: off
+    std::atomic<uint64_t> left{0};  // 0: off. Set by fail_call (release) after the status, counted down by who fails (acquire)
     std::atomic<NTSTATUS> status{STATUS_INSUFFICIENT_RESOURCES};
   };
   friend class machine;

@@ -11,11 +11,6 @@
 namespace sluice::sim {
 namespace {
 
-std::u16string text_of(PCUNICODE_STRING string) {
-  if (string == nullptr || string->Length == 0) return {};
-  return std::u16string(reinterpret_cast<const char16_t*>(string->Buffer), string->Length / sizeof(WCHAR));
-}
-
 NTSTATUS open(PHANDLE handle, ACCESS_MASK access, POBJECT_ATTRIBUTES attributes, bool create,
               PULONG disposition) {
   *handle = nullptr;

@@ -261,5 +261,41 @@ TEST(driver_device, a_driver_goes_on_without_its_sensor) {
   }
 }
 
+PDRIVER_DISPATCH below = nullptr;
+uint32_t passed_on = 0;
+
+NTSTATUS NTAPI over_the_sensors(PDEVICE_OBJECT device, PIRP irp) {
+  ++passed_on;
+  return below(device, irp);
+}
+
+NTSTATUS wrapping_driver_entry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path) {
+  static PDRIVER_DISPATCH refused;
+  refused = driver->MajorFunction[IRP_MJ_CREATE];
+  driver->DriverUnload = [](PDRIVER_OBJECT object) {
+    unload_test_driver(object);
+    EXPECT_EQ(object->MajorFunction[IRP_MJ_READ], &over_the_sensors);
+    EXPECT_EQ(object->MajorFunction[IRP_MJ_CREATE], refused);
+  };
+  const NTSTATUS status = sensor::create(driver, registry_path, sensor_under_test);
+  below = driver->MajorFunction[IRP_MJ_READ];
+  driver->MajorFunction[IRP_MJ_READ] = &over_the_sensors;
+  return status;
+}
+
+TEST(driver_device, a_routine_that_the_driver_puts_over_the_sensors_hands_on_to_it_and_stays) {
+  passed_on = 0;
+  sim::machine machine;
+  sim::activity starter(machine, 0, 4, 8);
+  ASSERT_EQ(machine.load_driver("Over", &wrapping_driver_entry), STATUS_SUCCESS);
+  {
+    client reader(machine);
+    sim::load_image({.base = 80});
+    EXPECT_EQ(of_type(reader.drain(), event_type_image_load).size(), 1u);
+    EXPECT_GT(passed_on, 0u);
+  }
+  EXPECT_EQ(machine.unload_driver("Over"), STATUS_SUCCESS);
+}
+
 }  // namespace
 }  // namespace sluice::test

@@ -14,7 +14,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "wine"))
-from wine_prefix import SUBSTITUTES, Prefix, path_in_wine
+from wine_prefix import Prefix, path_in_wine
 
 
 def main():
@@ -23,7 +23,7 @@ def main():
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("arguments", nargs="*")
     files = parser.parse_args()
-    with Prefix(files.prefix).running(SUBSTITUTES, {"system32/drivers/fltmgr.sys": files.fltmgr, "system32/fltlib.dll": files.fltlib}) as wine:
+    with Prefix(files.prefix).running_with_substitutes(files.fltmgr, files.fltlib) as wine:
         wine.environment["SLUICE_TEST_DRIVER"] = path_in_wine(files.driver)
         wine.environment["SLUICE_TEST_KEEPER"] = path_in_wine(files.keeper)
         done = wine.run(files.program, *files.arguments, patience=600)

@@ -19,7 +19,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "wine"))
 from driver_client import Device, Injection, Service
-from wine_prefix import PATIENCE, SUBSTITUTES, Prefix
+from wine_prefix import PATIENCE, Prefix
 
 
 class watching:
@@ -133,7 +133,7 @@ def main():
     for name in ("prefix", "tool", "driver", "keeper", "fltmgr", "fltlib", "probe"):
         parser.add_argument(f"--{name}", required=True)
     files = tool_with_driver.files = parser.parse_args()
-    with Prefix(files.prefix).running(SUBSTITUTES, {"system32/drivers/fltmgr.sys": files.fltmgr, "system32/fltlib.dll": files.fltlib}) as wine:
+    with Prefix(files.prefix).running_with_substitutes(files.fltmgr, files.fltlib) as wine:
         tool_with_driver.wine = wine
         with wine.probe(files.probe) as probe, Service(probe, "keep", files.keeper), Service(probe, "sluice", files.driver):
             Injection(probe).watch_processes(True)

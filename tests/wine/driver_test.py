@@ -7,15 +7,13 @@ Twice: in plain Wine, without a filter port; and with our substitutes for the pa
 """
 import argparse
 import hashlib
-import os
-import shutil
 import struct
 import sys
 import time
 import traceback
 
 from driver_client import *
-from wine_prefix import SUBSTITUTES, Failure, Prefix, check
+from wine_prefix import Failure, Prefix, check
 
 results = []
 
@@ -132,17 +130,6 @@ def accounted(seen):
     return sum(1 for _ in load_events(seen)) + told_losses(seen)
 
 
-def batches_per_second(probe):
-    """Flat out for two seconds, 64-byte records, four reads pending."""
-    device, load = Device(probe), Load(probe)
-    load.order(Load.THREAD, burst=512, count=1 << 62)
-    batches, count, microseconds = (int(word) for word in probe.must(f"drain {device.handle} 2000 4"))
-    load.close()
-    device.close()
-    check(batches > 0 and microseconds > 0, "no batch came")
-    return f"{count / microseconds:.2f} million records/s in {batches * 1e6 / microseconds:.0f} batches/s over pended reads"
-
-
 def heartbeat(probe, files):
     with Service(probe, "heartbeat", files.heartbeat, Port=0):
         device = Device(probe)
@@ -199,14 +186,13 @@ def plain_parts(prefix, probe, files):
     def load():
         with Service(probe, "load", files.load, Port=0, RingBytes=4 << 20):
             part("events of a system thread come once and in order", lambda: own_events(probe, by_dpc=False)[0])
-            part("throughput, on this machine under Wine", batches_per_second, probe)
     part("load.sys loads and unloads", load)
 
 
 # --- With the substitutes -----------------------------------------------------------------------------------------------
 
 def substitutes(prefix, files):
-    with prefix.running(SUBSTITUTES, {"system32/drivers/fltmgr.sys": files.fltmgr, "system32/fltlib.dll": files.fltlib}):
+    with prefix.running_with_substitutes(files.fltmgr, files.fltlib):
         probe = prefix.probe(files.probe)
         try:
             substitute_parts(prefix, probe, files)
@@ -351,7 +337,6 @@ def substitute_parts(prefix, probe, files):
         with Service(probe, "load", files.load, RingBytes=4 << 20):
             orders = Load(probe)
             part("events of a system thread and a timer DPC come once and in order", at_dispatch_level, probe)
-            part("throughput, on this machine under Wine", batches_per_second, probe)
             part("no rule of the kernel was broken", no_rule_broken, injection)
             part("rules are watched: planted bugs", planted, injection, orders)
             orders.close()

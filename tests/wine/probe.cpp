@@ -12,7 +12,6 @@
 //   pend HANDLE CODE OUT         begins a control; a request's number
 //   finish REQUEST MILLISECONDS  bytes that came
 //   cancel HANDLE
-//   drain HANDLE MILLISECONDS DEPTH   reads batches without pause: batches, records, microseconds
 //   pid                          its own
 //   exit CODE                    ends the probe, without an answer
 //   die                          ends the probe as TerminateProcess does
@@ -23,7 +22,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <iostream>
 #include <map>
 #include <memory>
@@ -159,43 +157,6 @@ class service_manager {
   SC_HANDLE handle_;
 };
 
-uint64_t microseconds() {
-  LARGE_INTEGER now, frequency;
-  QueryPerformanceCounter(&now);
-  QueryPerformanceFrequency(&frequency);
-  return static_cast<uint64_t>(now.QuadPart) * 1000000 / static_cast<uint64_t>(frequency.QuadPart);
-}
-
-// Batches, records and the time from the first batch to the last.
-std::string drain(HANDLE from, DWORD milliseconds, uint32_t depth, uint32_t& status) {
-  std::vector<std::unique_ptr<request>> ring;
-  for (uint32_t i = 0; i < depth; ++i) {
-    ring.push_back(std::make_unique<request>(from, 256 * 1024));
-    begin_read(*ring.back());
-  }
-  uint64_t batches = 0, records = 0, first = 0, last = 0;
-  const uint64_t end = microseconds() + uint64_t{milliseconds} * 1000;
-  status = 0;
-  for (uint32_t i = 0;; i = (i + 1) % depth) {
-    const uint64_t now = microseconds();
-    status = ring[i]->finish(ring[i]->begun, now < end ? static_cast<DWORD>((end - now) / 1000) + 1 : 0);
-    if (status != 0) break;
-    uint32_t count = 0;
-    std::memcpy(&count, ring[i]->buffer.data() + 12, sizeof count);  // batch_header::record_count
-    ++batches;
-    records += count;
-    last = microseconds();
-    if (first == 0) first = last;
-    if (last >= end) break;
-    begin_read(*ring[i]);
-  }
-  IO_STATUS_BLOCK ignored;
-  NtCancelIoFileEx(from, nullptr, &ignored);
-  for (const auto& each : ring) each->finish(each->begun, 0);
-  if (status == status_timeout) status = 0;
-  return std::to_string(batches) + " " + std::to_string(records) + " " + std::to_string(last - first);
-}
-
 // The answer behind the status.
 std::string run(const std::string& line, uint32_t& status) {
   std::istringstream words(line);
@@ -269,11 +230,6 @@ std::string run(const std::string& line, uint32_t& status) {
     words >> handle;
     IO_STATUS_BLOCK ignored;
     status = static_cast<uint32_t>(NtCancelIoFileEx(handles[handle], nullptr, &ignored));
-  } else if (command == "drain") {
-    uint32_t handle = 0, depth = 0;
-    DWORD limit = 0;
-    words >> handle >> limit >> depth;
-    return drain(handles[handle], limit, depth, status);
   } else if (command == "pid") {
     return std::to_string(GetCurrentProcessId());
   } else if (command == "exit") {

@@ -9,7 +9,7 @@ import argparse
 import os
 
 from driver_client import *
-from wine_prefix import SUBSTITUTES, Prefix, check, said
+from wine_prefix import Prefix, check, said
 
 # What Wine's server copies batches through is freed after each. The C library would give it back to the kernel every time, and take it
 # again page by page.
@@ -19,16 +19,8 @@ MODES = {"reads": "batches over pended reads, four at a time", "ioctl": "the cli
          "mapping": "the client library, rings mapped"}
 
 
-OURS = (0, 2)  # the program's exit codes; another one is Wine's, which could not start it or has lost it
-ATTEMPTS = 3
-
-
 def measure(prefix, probe, files, mode):
-    for attempt in range(ATTEMPTS):
-        done = run(prefix, probe, files, mode)
-        if done.returncode in OURS:
-            break
-        print(f"Wine: {mode}, attempt {attempt + 1} of {ATTEMPTS}: exit code {done.returncode}: {said(done)}", flush=True)
+    done = run(prefix, probe, files, mode)
     check(done.returncode == 0, f"{mode}: exit code {done.returncode}: {said(done)}")
     events, microseconds, batches, dropped = (int(word) for word in done.stdout.split())
     check(events > 0 and microseconds > 0 and batches > 0, f"{mode}: nothing came")
@@ -57,7 +49,7 @@ def main():
     files = parser.parse_args()
     os.environ.update(KEEPS_FREED_MEMORY)
     prefix = Prefix(files.directory)
-    with prefix.running(SUBSTITUTES, {"system32/drivers/fltmgr.sys": files.fltmgr, "system32/fltlib.dll": files.fltlib}):
+    with prefix.running_with_substitutes(files.fltmgr, files.fltlib):
         probe = prefix.probe(files.probe)
         try:
             Service(probe, "keep", files.keep).start()

@@ -25,7 +25,8 @@ STATUS_PENDING = 0x103
 
 # No downloads, and nothing written into the home directory of whoever runs the tests.
 WITHOUT = "mscoree,mshtml=;winemenubuilder.exe=d"
-SUBSTITUTES = "fltlib,fltmgr.sys=n,b"  # ours, if they are there (kernel_port/wine)
+SUBSTITUTES = "fltlib,fltmgr.sys=n,b"  # ours, where they are (kernel_port/wine)
+ERRORS = "-all,err+all"  # of WINEDEBUG
 
 
 def skip(why):
@@ -152,6 +153,10 @@ class Prefix:
             finally:
                 self.stop()
 
+    def running_with_substitutes(self, fltmgr, fltlib):
+        """The same with ours of these files in place of Wine's."""
+        return self.running(SUBSTITUTES, {"system32/drivers/fltmgr.sys": fltmgr, "system32/fltlib.dll": fltlib})
+
     def use(self, overrides):
         self.environment = {
             **os.environ,
@@ -183,7 +188,7 @@ class Prefix:
             shutil.rmtree(self.directory, ignore_errors=True)
         os.makedirs(self.directory)
         open(mark, "w").close()
-        done = self.run("wineboot", "-i", debug="fixme-all")
+        done = self.run("wineboot", "-i", debug=ERRORS)
         self.serve("-w")  # wineboot leaves processes behind that still write
         registry = glob.glob(os.path.join(self.directory, "*.reg"))
         check(done.returncode == 0 and len(registry) == 3 and os.path.exists(self.windows("system32", "drivers")),
@@ -208,7 +213,7 @@ class Prefix:
         """The server, which otherwise ends three seconds after the last program and takes with it what comes at that moment; and what
         runs beside each program."""
         check(self.serve(f"-p{LINGERS}") == 0, "its server does not start")
-        done = self.run("cmd.exe", "/c", "exit 7", debug="fixme-all")
+        done = self.run("cmd.exe", "/c", "exit 7", debug=ERRORS)
         check(done.returncode == 7, f"'exit 7' ended with {done.returncode}: {said(done)}")
 
     def run(self, *command, patience=PATIENCE, debug=None):

@@ -14,11 +14,17 @@
 #include <cstring>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
 #include <stdexcept>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "consumers/batch_reader.h"
 #include "consumers/client/client.h"
+#include "consumers/nt/windows_request.h"
+#include "consumers/nt/windows_system.h"
 #include "kernel_port/wine/load_control.h"
 
 namespace {
@@ -33,57 +39,18 @@ void require(bool holds, std::string_view what) {
   if (!holds) throw std::runtime_error(std::string(what));
 }
 
-class device {
- public:
-  explicit device(const wchar_t* path)
-      : handle_(::CreateFileW(path, GENERIC_READ | GENERIC_WRITE, 0, nullptr, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, nullptr)) {
-    require(handle_ != INVALID_HANDLE_VALUE, "a device cannot be opened");
-  }
-  ~device() { ::CloseHandle(handle_); }
-  device(const device&) = delete;
-  device& operator=(const device&) = delete;
-  HANDLE get() const { return handle_; }
+std::unique_ptr<nt_device> open_device(std::u16string_view name) {
+  std::unique_ptr<nt_device> opened;
+  require(windows_system()->open_device(name, opened) == nt::success, "a device cannot be opened");
+  return opened;
+}
 
- private:
-  HANDLE handle_;
-};
-
-// A request that may pend. It is over when it is destroyed.
-class request {
- public:
-  explicit request(const device& on) : on_(on.get()) {
-    state_.hEvent = ::CreateEventW(nullptr, TRUE, FALSE, nullptr);
-    require(state_.hEvent != nullptr, "there is no event");
-  }
-  ~request() {
-    if (begun_ && ::CancelIoEx(on_, &state_)) (void)finish();
-    ::CloseHandle(state_.hEvent);
-  }
-  request(const request&) = delete;
-  request& operator=(const request&) = delete;
-
-  void read(void* to, DWORD bytes) { begin(::ReadFile(on_, to, bytes, nullptr, &state_)); }
-  void control(DWORD code, void* in, DWORD in_bytes, void* out, DWORD out_bytes) {
-    begin(::DeviceIoControl(on_, code, in, in_bytes, out, out_bytes, nullptr, &state_));
-  }
-  // Bytes.
-  DWORD finish() {
-    DWORD bytes = 0;
-    begun_ = false;
-    require(::GetOverlappedResult(on_, &state_, &bytes, TRUE) || ::GetLastError() == ERROR_OPERATION_ABORTED, "a request failed");
-    return bytes;
-  }
-
- private:
-  void begin(BOOL done) {
-    require(done || ::GetLastError() == ERROR_IO_PENDING, "a request was refused");
-    begun_ = true;
-  }
-
-  HANDLE on_;
-  OVERLAPPED state_{};
-  bool begun_ = false;
-};
+// Bytes of the answer.
+uint64_t ask(nt_device& device, uint32_t code, std::span<const uint8_t> in, std::span<uint8_t> out) {
+  uint64_t bytes = 0;
+  require(device.control(code, in, out, bytes, std::nullopt) == nt::success, "a request was refused");
+  return bytes;
+}
 
 // load.sys, which writes by its thread from write() until stop().
 class load {
@@ -93,21 +60,17 @@ class load {
   void stop() { order(0); }
   load_figures figures() {
     load_figures now{};
-    request asked(device_);
-    asked.control(load_code_figures, nullptr, 0, &now, sizeof now);
-    require(asked.finish() == sizeof now, "load.sys gives no figures");
+    require(ask(*device_, load_code_figures, {}, {reinterpret_cast<uint8_t*>(&now), sizeof now}) == sizeof now, "load.sys gives no figures");
     return now;
   }
 
  private:
   void order(uint64_t count) {
-    load_order what{load_thread, events_in_one_section, 0, 0, count};
-    request asked(device_);
-    asked.control(load_code_order, &what, sizeof what, nullptr, 0);
-    (void)asked.finish();
+    const load_order what{load_thread, events_in_one_section, 0, 0, count};
+    (void)ask(*device_, load_code_order, {reinterpret_cast<const uint8_t*>(&what), sizeof what}, {});
   }
 
-  device device_{L"\\\\.\\SluiceLoad"};
+  std::unique_ptr<nt_device> device_ = open_device(u"SluiceLoad");
 };
 
 // Takes what was read: every event of load.sys is whole, comes once, and in order.
@@ -171,32 +134,62 @@ class batches {
   virtual void take_rest(checker& to) = 0;  // nothing is written any more
 };
 
+// A read that may pend. It is over when it is destroyed.
+class pended_read {
+ public:
+  explicit pended_read(HANDLE of) : of_(of), event_(::CreateEventW(nullptr, TRUE, FALSE, nullptr)) {
+    require(event_ != nullptr, "there is no event");
+    state_.hEvent = event_.get();
+    begin();
+  }
+  ~pended_read() {
+    DWORD bytes = 0;
+    if (pends_ && ::CancelIoEx(of_, &state_)) (void)::GetOverlappedResult(of_, &state_, &bytes, TRUE);
+  }
+  pended_read(const pended_read&) = delete;
+  pended_read& operator=(const pended_read&) = delete;
+
+  void begin() {
+    require(::ReadFile(of_, buffer_.data(), static_cast<DWORD>(buffer_.size()), nullptr, &state_) || ::GetLastError() == ERROR_IO_PENDING,
+            "a read was refused");
+    pends_ = true;
+  }
+  std::span<const uint8_t> finish() {
+    DWORD bytes = 0;
+    require(::GetOverlappedResult(of_, &state_, &bytes, TRUE), "a read failed");
+    pends_ = false;
+    return std::span(buffer_).first(bytes);
+  }
+
+ private:
+  HANDLE of_;
+  unique_handle event_;
+  OVERLAPPED state_{};
+  bool pends_ = false;
+  std::vector<uint8_t> buffer_ = std::vector<uint8_t>(256 * 1024);
+};
+
 class pended_reads : public batches {
  public:
-  pended_reads() {
-    for (read& each : reads_) each.begin();
-  }
   void take(checker& to) override { (void)take_one(to); }
   void take_rest(checker& to) override {
     do {
-      request flush(device_);
-      flush.control(protocol::code_flush, nullptr, 0, nullptr, 0);
-      (void)flush.finish();
+      (void)ask(*control_, protocol::code_flush, {}, {});
     } while (take_one(to));
   }
 
  private:
-  struct read {
-    explicit read(const device& from) : buffer(256 * 1024), pending(from) {}
-    void begin() { pending.read(buffer.data(), static_cast<DWORD>(buffer.size())); }
-    std::vector<uint8_t> buffer;
-    request pending;
-  };
+  static HANDLE open_for_reading() {
+    const HANDLE file =
+        ::CreateFileW(L"\\\\.\\Sluice", GENERIC_READ | GENERIC_WRITE, 0, nullptr, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, nullptr);
+    require(file != INVALID_HANDLE_VALUE, "the device cannot be opened");
+    return file;
+  }
 
   // False: nothing was ready but figures.
   bool take_one(checker& to) {
-    read& oldest = reads_[next_++ % std::size(reads_)];
-    batch_reader batch(std::span(oldest.buffer).first(oldest.pending.finish()));
+    pended_read& oldest = reads_[next_++ % std::size(reads_)];
+    batch_reader batch(oldest.finish());
     bool any = false;
     delivered_record record;
     while (batch.next(record) == batch_status::ok) {
@@ -208,8 +201,9 @@ class pended_reads : public batches {
     return any;
   }
 
-  device device_{L"\\\\.\\Sluice"};
-  read reads_[4]{read(device_), read(device_), read(device_), read(device_)};
+  unique_handle file_{open_for_reading()};
+  std::unique_ptr<nt_device> control_ = open_device(u"Sluice");
+  pended_read reads_[4]{pended_read(file_.get()), pended_read(file_.get()), pended_read(file_.get()), pended_read(file_.get())};
   uint32_t next_ = 0;
 };
 
