@@ -66,7 +66,8 @@ class accounting {
   uint64_t missed_of(uint16_t type) const;
   uint64_t missed_events() const;
   uint64_t late_records() const { return late_records_; }
-  uint64_t overdue_records() const { return received_of(record_type_overdue); }
+  // The driver writes them into the rings; who merges mapped rings tells them in its batches.
+  uint64_t overdue_records() const { return received_of(record_type_overdue) + overdue_of_stream_; }
   uint64_t duplicates() const { return duplicates_; }
   uint64_t damaged_records() const { return damaged_records_; }
   const latency_histogram& latency() const { return latency_; }
@@ -100,6 +101,7 @@ class accounting {
   uint64_t received_records_ = 0;
   uint64_t stream_records_ = 0;
   uint64_t late_records_ = 0;
+  uint64_t overdue_of_stream_ = 0;
   uint64_t duplicates_ = 0;
   uint64_t out_of_order_ = 0;  // older than what came before, and not marked late
   uint64_t damaged_records_ = 0;

@@ -70,6 +70,8 @@ class event_source {
   virtual filter_answer set_own_filter(std::span<const uint8_t> message);
   virtual void clear_own_filter();
   virtual protocol::client_row own_row();
+  // Records that this source's own merge has marked late: the driver's statistics count those of the driver's merge. By who reads.
+  virtual uint64_t merged_late_records() const { return 0; }
   // One piece of a copy of a ring (protocol::code_copy_ring) into `answer`; returns its bytes, 0 if that CPU does not run yet. Any
   // thread. Throws source_error, also where no driver is behind the source.
   virtual size_t copy_ring(const protocol::ring_copy_request& request, std::span<uint8_t> answer);

@@ -32,7 +32,7 @@ class mapping_source : public driver_source {
   void flush() override;
   void cancel() override;
 
-  uint64_t late_records() const { return merge_.late_records(); }
+  uint64_t merged_late_records() const override { return merge_.late_records(); }
   uint32_t ring_count() const { return rings_; }  // attached
 
  private:

@@ -29,7 +29,9 @@ const char* contradiction(const stress_options& options) {
   if (const region_status status = check_geometry({options.spare_bytes, longest & ~7u, 0}); status != region_status::ok) {
     return name_of(status);
   }
-  if (options.mode == ring_mode::overwrite && options.target != target_kind::driver) return "--mode overwrite needs --target driver";
+  if (options.mode == ring_mode::overwrite && options.target != target_kind::driver) {
+    return "--mode overwrite needs --target driver (torture has both modes by itself)";
+  }
   if (options.start_position % record_alignment != 0) return "--start-position is not a multiple of 8";
   return nullptr;
 }
@@ -43,8 +45,8 @@ bool parse_options(int argc, char** argv, stress_options& options, int& exit_cod
   app.name("sluice_stress");
 
   const std::map<std::string, order_kind> orders{{"exact", order_kind::exact}, {"slack", order_kind::slack}};
-  const std::map<std::string, target_kind> targets{{"channel", target_kind::channel}, {"driver", target_kind::driver}};
-  app.add_option("--target", options.target, "channel (rings and merge) or driver (read through its device)")
+  const std::map<std::string, target_kind> targets{{"channel", target_kind::channel}, {"driver", target_kind::driver}, {"torture", target_kind::torture}};
+  app.add_option("--target", options.target, "channel (rings and merge), driver (read through its device) or torture (everything changes all the time)")
       ->transform(CLI::CheckedTransformer(targets, CLI::ignore_case));
   app.add_option("--order", options.order, "exact or slack")
       ->transform(CLI::CheckedTransformer(orders, CLI::ignore_case));

@@ -11,6 +11,7 @@ enum class order_kind : uint8_t { exact, slack };
 enum class target_kind : uint8_t {
   channel,  // producers, rings and merge, the checking consumer in place of the driver's worker
   driver,   // the whole driver, read through its device
+  torture,  // machines that change in every way, the driver loaded and unloaded, clients of all transports
 };
 
 struct stress_options {

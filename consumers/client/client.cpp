@@ -120,7 +120,7 @@ void client::resume(const connection::result& from) {
   }
   by_ = from.opened.by;
   reader_.learn(about, from.opened.own_types);
-  at_connect_ = {reader_.account().stream_records(), reader_.account().missed_events()};
+  at_connect_ = {reader_.account().stream_records(), reader_.account().missed_events(), reader_.account().late_records()};
   if (flushing_.load()) ask_for_flush();
   // It has begun with the choice of the options. Should that fail, the connection is lost once more, and this comes again.
   try {
@@ -219,7 +219,10 @@ std::vector<std::string> client::check(bool since_load) {
   if (selects_here()) compared = ~uint64_t{0};  // everything came
   compared |= (uint64_t{1} << first_event_type) - 1;
   if (what_.without_own_process) compared &= (uint64_t{1} << first_event_type) - 1;
-  for (std::string& each : reader_.account().check(asked->statistics(), nullptr, compared)) broken.push_back(std::move(each));
+  driver_statistics statistics = asked->statistics();
+  // Late records are counted where rings are merged: if that is here, here and by those that this client had mapped before.
+  if (by_ == transport::mapping) statistics.header.late_records += at_connect_.late + asked->merged_late_records();
+  for (std::string& each : reader_.account().check(statistics, nullptr, compared)) broken.push_back(std::move(each));
   return broken;
 }
 

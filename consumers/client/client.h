@@ -126,7 +126,7 @@ class client {
   std::atomic<bool> flushing_{false};
   std::vector<interruption> interruptions_;
   struct {
-    uint64_t records = 0, missed = 0;
+    uint64_t records = 0, missed = 0, late = 0;
   } at_connect_;  // of the account, for the driver's row of this connection
   std::mutex ahead_mutex_;
   std::shared_ptr<read_ahead> ahead_;

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "consumers/client/client.h"
 #include "consumers/port_source.h"
 
 namespace sluice::test {
@@ -63,10 +64,40 @@ TEST(driver_mapping, what_is_written_arrives_once_with_its_identity) {
   EXPECT_EQ(got.duplicates, 0u);
   uint64_t next = 0;
   for (const auto& [place, value] : got.samples) EXPECT_EQ(value, next++) << "one CPU: the order of positions";
-  EXPECT_EQ(client.source->late_records(), 0u);
+  EXPECT_EQ(client.source->merged_late_records(), 0u);
   const driver_statistics statistics = client.source->statistics();
   EXPECT_EQ(sum_of(statistics.rows, first_own_type).committed, 5000u);
   EXPECT_EQ(statistics.header.violations, 0u);
+}
+
+// M1. Who maps merges, so the driver's statistics do not have it.
+TEST(driver_mapping, a_record_that_comes_late_is_in_the_clients_account_and_nothing_is_said_against_it) {
+  mapping_machine on({.service_parameters = {{u"Sluice", u"OverdueMilliseconds", 20}}});
+  client_options options;
+  options.system = simulated_system(on.machine, mapped_client::pid);
+  options.by = transport::mapping;
+  sluice::client reader(options);
+  reservation stuck;
+  ASSERT_TRUE(sensor_under_test->events().reserve_event(first_own_type, sizeof(sample_event), stuck));
+  uint64_t value = 0;
+  eventually([&] {  // reported, and what is younger has come
+    EXPECT_EQ(on.write(++value), reserve_status::ok);
+    while (reader.next(1ms) != nullptr) continue;
+    return reader.account().overdue_records() == 1;
+  });
+  eventually([&] {
+    while (reader.next(1ms) != nullptr) continue;
+    return reader.account().received_of(first_own_type) == value;
+  });
+  stuck.commit();
+  eventually([&] {
+    while (reader.next(1ms) != nullptr) continue;
+    return reader.account().late_records() == 1;
+  });
+  reader.flush();
+  do (void)reader.next(60s);
+  while (reader.last() != client_outcome::flushed);
+  EXPECT_EQ(reader.check(true), std::vector<std::string>());
 }
 
 TEST(driver_mapping, what_waited_for_the_first_client_is_there) {

@@ -27,7 +27,7 @@ add_executable(driver_test
   driver_stream_test.cpp
   request_queue_test.cpp
   rundown_test.cpp)
-target_link_libraries(driver_test PRIVATE sluice_sensor sluice_simulated_system sluice_snapshot sluice_image GTest::gtest_main Threads::Threads)
+target_link_libraries(driver_test PRIVATE sluice_sensor sluice_client sluice_simulated_system sluice_snapshot sluice_image GTest::gtest_main Threads::Threads)
 gtest_discover_tests(driver_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 
 add_executable(driver_example_test driver_example_test.cpp)
