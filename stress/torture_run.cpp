@@ -200,7 +200,7 @@ class machine_life {
   void meddle() {
     switch (random_.below(8)) {
       case 0:
-        if (machine_.processors() < machine_.options().maximum_processors && random_.one_in(2)) {
+        for (uint32_t more = random_.below(5); more != 0 && machine_.processors() < machine_.options().maximum_processors; --more) {
           if (!NT_SUCCESS(machine_.add_processor())) broken("set-up", no_cpu, "processor {} could not be added", machine_.processors());
           ++counts_.processors_added;
         }

@@ -122,7 +122,7 @@ NTSTATUS mapping::map_for(PFILE_OBJECT file, uint32_t rings) {
     const spin_lock_scope lock(wait_lock_);
     waker_of_ = file;
     closed_ = announced_once_ = false;
-  } else if (file_ != file || pid_ != PsGetCurrentProcessId()) {
+  } else if (file_ != file || mapped_by() != PsGetCurrentProcessId()) {
     return STATUS_SHARING_VIOLATION;
   }
   const uint32_t before = mapped_;
@@ -194,10 +194,11 @@ void mapping::detach(PFILE_OBJECT file) {
 
 void mapping::process_exited(HANDLE pid) {
   PAGED_CODE();
-  if (pid_ != pid) return;  // a process has no thread left that could be mapping now
+  // Without the mutex, which few exits need: a process that ends has no thread left that could be mapping now.
+  if (mapped_by() != pid) return;
   const critical_region region;
   const fast_mutex_scope held(mutex_);
-  if (file_ != nullptr && pid_ == pid) release();
+  if (file_ != nullptr && mapped_by() == pid) release();
 }
 
 void mapping::fill(void* out, uint32_t rings) {

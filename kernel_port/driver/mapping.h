@@ -91,6 +91,8 @@ class mapping {
   _IRQL_requires_max_(DISPATCH_LEVEL)
   void serve_waits();
 
+  HANDLE mapped_by() { return InterlockedCompareExchangePointer(&pid_, nullptr, nullptr); }
+
   channel* channel_ = nullptr;
   worker* worker_ = nullptr;
   owner owner_{};
@@ -101,7 +103,7 @@ class mapping {
   FAST_MUTEX mutex_{};
   PFILE_OBJECT file_ = nullptr;
   PEPROCESS process_ = nullptr;  // referenced
-  PVOID volatile pid_ = nullptr;
+  PVOID volatile pid_ = nullptr;  // who has them mapped; exchanged, and read as one: process_exited looks without the mutex
   uint32_t mapped_ = 0;          // rings
   nonpaged_array<view> views_;
 
