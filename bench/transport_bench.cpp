@@ -20,14 +20,12 @@
 
 #include "bench/suite.h"
 #include "bench/support.h"
+#include "bench/transport/client_source.h"
 #include "bench/transport/context_switches.h"
 #include "bench/transport/load_driver.h"
 #include "bench/transport/load_process.h"
 #include "consumers/batch_reader.h"
-#include "consumers/device_source.h"
-#include "consumers/mapping_source.h"
 #include "consumers/nt/socket_system.h"
-#include "consumers/port_source.h"
 
 namespace sluice::bench {
 namespace {
@@ -75,17 +73,7 @@ uint64_t first_word(const uint8_t* bytes) {
 
 class transport : public way {
  public:
-  explicit transport(std::unique_ptr<event_source> source) : source_(std::move(source)), buffer_(256 * 1024) {
-    // What lies there from before, and the driver's own records, until a flush brings nothing any more.
-    for (bool news = true; news;) {
-      source_->flush();
-      const read_result got = source_->read(buffer_, seconds(10));
-      if (got.status != read_status::batch) throw source_error("a flush is not answered");
-      batch_reader batch({buffer_.data(), got.bytes});
-      delivered_record record;
-      news = batch.next(record) == batch_status::ok && !record.figures;
-    }
-  }
+  explicit transport(std::unique_ptr<event_source> source) : source_(std::move(source)), buffer_(client_buffer) {}
 
   void receive(receipt& into) override {
     const read_result got = source_->read(buffer_, seconds(1));
@@ -105,12 +93,6 @@ class transport : public way {
 };
 
 std::shared_ptr<nt_system> connected() { return connect_system(the_load().name()); }
-
-std::unique_ptr<event_source> open_source(const std::string& what) {
-  if (what == "mapping") return std::make_unique<mapping_source>(connected());
-  if (what == "port") return std::make_unique<port_source>(connected(), port_source::wishes{});
-  return std::make_unique<device_source>(connected());
-}
 
 // Asks the textbook's driver every 200 ms for what has come.
 class textbook_way : public way {
@@ -194,7 +176,7 @@ receipt from_host(way& by, const std::string& how, uint64_t events, bool with_la
 
 std::unique_ptr<way> open_way(const std::string& what) {
   if (what == "textbook") return std::make_unique<textbook_way>();
-  return std::make_unique<transport>(open_source(what));
+  return std::make_unique<transport>(open_source(what, the_load().name()));
 }
 
 void report(benchmark::State& state, receipt& got, uint64_t events, uint64_t dropped, uint64_t begin) {
@@ -237,7 +219,7 @@ void measure(benchmark::State& state, const std::string& what, uint64_t events, 
 void rest(benchmark::State& state, const std::string& what, seconds length) {
   use_every_processor();
   try {
-    transport by(open_source(what));
+    transport by(open_source(what, the_load().name()));
     const auto host_switches = [] {
       the_load().send("switches");
       return the_load().answer();

@@ -18,25 +18,26 @@ class locked_list {
   using clock = of_clock;
   static std::string name() { return "locked_list"; }
 
+  explicit locked_list(size_t most = queue_events) : most_(most) {}
+  ~locked_list() {
+    drain([](uint64_t, const uint8_t*) {});
+  }
+
   void push(const event_payload& payload) {
     node* const made = new node{nullptr, {clock_.now(), payload}};
-    for (;;) {
-      {
-        const std::lock_guard lock(mutex_);
-        if (count_ < queue_events) {
-          *end_ = made;
-          end_ = &made->next;
-          ++count_;
-          return;
-        }
-      }
-      relax();
-    }
+    while (!link(made)) relax();
+  }
+  // False: no room, and the event is dropped.
+  bool try_push(const event_payload& payload) {
+    node* const made = new node{nullptr, {clock_.now(), payload}};
+    if (link(made)) return true;
+    delete made;
+    return false;
   }
   void finish() {}
 
   template <class visitor>
-  size_t drain(visitor& visit) {
+  size_t drain(visitor&& visit) {
     node* first = nullptr;
     size_t count = 0;
     {
@@ -59,6 +60,16 @@ class locked_list {
     node* next;
     timed_event event;
   };
+  bool link(node* made) {
+    const std::lock_guard lock(mutex_);
+    if (count_ >= most_) return false;
+    *end_ = made;
+    end_ = &made->next;
+    ++count_;
+    return true;
+  }
+
+  const size_t most_;
   alignas(128) std::mutex mutex_;
   node* first_ = nullptr;
   node** end_ = &first_;

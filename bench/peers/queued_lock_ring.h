@@ -46,16 +46,23 @@ class queued_lock_ring {
   using clock = of_clock;
   static std::string name() { return "queued_lock_ring"; }
 
+  explicit queued_lock_ring(size_t events = queue_events) : slots_(events) {}
+
   void push(const event_payload& payload) {
-    for (;;) {
-      queued_spin_lock::place mine;
-      lock_.acquire(mine);
-      const bool room = written_ - taken_ < queue_events;
-      if (room) slots_[written_++ % queue_events] = {clock_.now(), payload};
-      lock_.release(mine);
-      if (room) return;
-      relax();
+    while (!try_push(payload)) relax();
+  }
+  // False: no room.
+  bool try_push(const event_payload& payload) {
+    queued_spin_lock::place mine;
+    lock_.acquire(mine);
+    const bool room = waiting_ < slots_.size();
+    if (room) {
+      slots_[put_] = {clock_.now(), payload};
+      step(put_);
+      ++waiting_;
     }
+    lock_.release(mine);
+    return room;
   }
   void finish() {}
 
@@ -63,19 +70,26 @@ class queued_lock_ring {
   size_t drain(visitor& visit) {
     queued_spin_lock::place mine;
     lock_.acquire(mine);
-    const size_t count = std::min<size_t>(written_ - taken_, std::size(out_));
-    for (size_t i = 0; i < count; ++i) out_[i] = slots_[taken_++ % queue_events];
+    const size_t count = std::min(waiting_, std::size(out_));
+    for (size_t i = 0; i < count; ++i) {
+      out_[i] = slots_[take_];
+      step(take_);
+    }
+    waiting_ -= count;
     lock_.release(mine);
     for (size_t i = 0; i < count; ++i) visit(out_[i].time, reinterpret_cast<const uint8_t*>(&out_[i].payload));
     return count;
   }
 
  private:
+  void step(size_t& place) const { place = place + 1 == slots_.size() ? 0 : place + 1; }
+
   queued_spin_lock lock_;
-  alignas(128) uint64_t written_ = 0;
-  uint64_t taken_ = 0;
+  alignas(128) size_t waiting_ = 0;
+  size_t put_ = 0;
+  size_t take_ = 0;
   clock clock_;
-  std::vector<timed_event> slots_ = std::vector<timed_event>(queue_events);
+  std::vector<timed_event> slots_;
   alignas(128) timed_event out_[64];
 };
 

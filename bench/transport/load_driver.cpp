@@ -7,7 +7,8 @@ namespace {
 
 struct load_event {
   uint64_t sequence;
-  uint8_t filler[load_payload_bytes - sizeof(uint64_t)];
+  uint64_t due;
+  uint8_t filler[load_payload_bytes - 2 * sizeof(uint64_t)];
 };
 static_assert(sizeof(load_event) == load_payload_bytes);
 constexpr field_declaration fields[] = {SLUICE_FIELD(load_event, sequence, field_kind::unsigned_integer)};
@@ -22,18 +23,30 @@ void pause() {
   KeDelayExecutionThread(KernelMode, FALSE, &interval);
 }
 
+const region_view<native_seam>& region_here() {
+  return running->events().region(KeGetCurrentProcessorNumberEx(nullptr), lane_main);
+}
+
 }  // namespace
 
-bool write_one(uint64_t sequence) {
-  const load_event event{sequence, {}};
+bool write_one(uint64_t sequence, uint64_t due) {
+  const load_event event{sequence, due, {}};
   return running->events().write(type, 1, &event, sizeof event) == reserve_status::ok;
+}
+
+load_ring ring_of_load() {
+  const region_view<native_seam>& ring = region_here();
+  return {ring.producer->published.load(memory_order::relaxed), ring.consumer->consumed.load(memory_order::acquire)};
+}
+
+uint32_t room_of_load() {
+  const ring_geometry& geometry = region_here().geometry;
+  return geometry.capacity - geometry.critical_bytes;
 }
 
 uint64_t write_behind_reader(uint64_t first, uint64_t count) {
   constexpr uint64_t between_looks = 64;
-  channel& events = running->events();
-  const uint32_t cpu = KeGetCurrentProcessorNumberEx(nullptr);
-  const region_view<native_seam>& ring = events.region(cpu, lane_main);
+  const region_view<native_seam>& ring = region_here();
   uint64_t dropped = 0;
   for (uint64_t i = 0; i < count; ++i) {
     if (i % between_looks == 0) {
@@ -42,7 +55,7 @@ uint64_t write_behind_reader(uint64_t first, uint64_t count) {
         pause();
       }
     }
-    dropped += write_one(first + i) ? 0 : 1;
+    dropped += write_one(first + i, 0) ? 0 : 1;
   }
   return dropped;
 }
@@ -100,7 +113,7 @@ void textbook_write(uint64_t sequence) {
   node* const made = static_cast<node*>(ExAllocatePool2(POOL_FLAG_NON_PAGED | POOL_FLAG_UNINITIALIZED, sizeof(node), tag));
   if (made == nullptr) return;  // what such drivers do: nobody learns of it
   made->event.time = static_cast<uint64_t>(KeQueryPerformanceCounter(nullptr).QuadPart);
-  const load_event event{sequence, {}};
+  const load_event event{sequence, 0, {}};
   copy_bytes(made->event.payload, &event, sizeof event);
   const spin_lock_scope held(textbook.lock);
   InsertTailList(&textbook.list, &made->link);

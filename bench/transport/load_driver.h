@@ -13,8 +13,15 @@ inline constexpr uint32_t load_payload_bytes = 64;
 // Writes `count` events from where the caller runs, numbered from `first`. Never more than half a ring is ahead of the reader: a
 // caller that is, sleeps. Returns how many were dropped all the same. PASSIVE_LEVEL.
 uint64_t write_behind_reader(uint64_t first, uint64_t count);
-// One event, whoever reads. False: dropped.
-bool write_one(uint64_t sequence);
+// One event, whoever reads. `due`: for whoever reads, when it should have happened. False: dropped.
+bool write_one(uint64_t sequence, uint64_t due);
+// Where the ring of the caller's CPU stands, and what it holds of such events.
+struct load_ring {
+  uint32_t published;
+  uint32_t consumed;
+};
+load_ring ring_of_load();
+uint32_t room_of_load();  // bytes
 
 // The textbook: each event is allocated and linked into a list under a spin lock; a client asks for the list from time to time
 // with a device control (textbook_code_take), which copies out as many as its buffer holds.

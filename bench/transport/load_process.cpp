@@ -1,6 +1,7 @@
 #include "bench/transport/load_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -24,7 +25,8 @@ namespace {
 
 }  // namespace
 
-load_process::load_process() : name_(std::filesystem::temp_directory_path() / ("sluice-bench-" + std::to_string(::getpid()) + ".socket")) {
+load_process::load_process(uint64_t ring_bytes)
+    : name_(std::filesystem::temp_directory_path() / ("sluice-bench-" + std::to_string(::getpid()) + ".socket")) {
   ::signal(SIGPIPE, SIG_IGN);
   int in[2], out[2];
   if (::pipe2(in, O_CLOEXEC) != 0 || ::pipe2(out, O_CLOEXEC) != 0) give_up("no pipe");
@@ -33,7 +35,8 @@ load_process::load_process() : name_(std::filesystem::temp_directory_path() / ("
   posix_spawn_file_actions_adddup2(&actions, in[0], 0);
   posix_spawn_file_actions_adddup2(&actions, out[1], 1);
   std::string program = std::filesystem::read_symlink("/proc/self/exe").parent_path() / "transport_load_host";
-  char* arguments[] = {program.data(), name_.data(), nullptr};
+  std::string bytes = std::to_string(ring_bytes);
+  char* arguments[] = {program.data(), name_.data(), bytes.data(), nullptr};
   const int failed = ::posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
   ::close(in[0]);
@@ -59,6 +62,11 @@ uint64_t load_process::answer() {
   const std::string text = line();
   if (!text.starts_with("done ")) give_up("does not answer");
   return std::strtoull(text.c_str() + 5, nullptr, 10);
+}
+
+bool load_process::answered() const {
+  pollfd waiting{from_, POLLIN, 0};
+  return ::poll(&waiting, 1, 0) == 1;
 }
 
 std::string load_process::line() {

@@ -8,7 +8,8 @@ namespace sluice::bench {
 
 class load_process {
  public:
-  load_process();   // waits until it can be connected to; stops the program if it cannot be started
+  // Waits until it can be connected to; stops the program if it cannot be started.
+  explicit load_process(uint64_t ring_bytes = 1 << 20);
   ~load_process();  // and waits for its end
   load_process(const load_process&) = delete;
   load_process& operator=(const load_process&) = delete;
@@ -17,6 +18,7 @@ class load_process {
   void send(const std::string& command);
   // The number that the oldest unanswered command was answered with.
   uint64_t answer();
+  bool answered() const;  // answer() will not wait
   double processor_seconds() const;
 
  private:
