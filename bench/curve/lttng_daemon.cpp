@@ -99,9 +99,10 @@ lttng_daemon::lttng_daemon() {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  char name[] = "lttng-sessiond", no_kernel[] = "--no-kernel";
-  char* arguments[] = {name, no_kernel, nullptr};
-  const int failed = ::posix_spawnp(&pid_, name, &actions, nullptr, arguments, environ);
+  // It ends with this process, however that ends.
+  char with[] = "setpriv", signal[] = "--pdeathsig=TERM", name[] = "lttng-sessiond", no_kernel[] = "--no-kernel";
+  char* arguments[] = {with, signal, name, no_kernel, nullptr};
+  const int failed = ::posix_spawnp(&pid_, with, &actions, nullptr, arguments, environ);
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0) {
     pid_ = 0;

@@ -28,11 +28,12 @@ struct grid {
   uint64_t length, burst_length;        // nanoseconds
   uint64_t latency_rate, latency_events;
   int cost_turns;
+  double picture_rate;                  // of the pictures of drops under gaps
 };
 
 grid grid_for(curve_effort how) {
   grid usual{{1e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7}, {1e5, 5e5, 1e6, 2e6, 5e6, 1e7}, {1e5, 5e5, 2e6},
-             {64 * kib, mib, 16 * mib}, 200'000'000, 400'000'000, 20000, 100'000, 301};
+             {64 * kib, mib, 16 * mib}, 200'000'000, 400'000'000, 20000, 100'000, 301, 2e6};
   switch (how) {
     case curve_effort::usual: break;
     case curve_effort::full:
@@ -46,6 +47,7 @@ grid grid_for(curve_effort how) {
       usual.transport_rates = {1e5, 1e6};
       usual.burst_rates = {5e5};
       usual.rings = {64 * kib, mib};
+      usual.picture_rate = 1e6;
       usual.latency_events = 20'000;
       usual.cost_turns = 51;
       break;
@@ -87,9 +89,9 @@ class runner {
       fmt::print(stderr, "sluice_curve: without LTTng-UST: {}\n", daemon_.why_not());
     }
     context();
-    if (wanted("memory")) memory();
-    if (wanted("cost")) good_ &= measure_cost(daemon_, grid_.cost_turns);
-    if (wanted("latency")) latency();
+    if (wanted("memory")) part("memory", [&] { memory(); });
+    if (wanted("cost")) part("cost", [&] { good_ &= measure_cost(daemon_, grid_.cost_turns); });
+    if (wanted("latency")) part("latency", [&] { latency(); });
     if (wanted("curve")) curve(in_process, grid_.rates);
     if (wanted("transports")) curve(transports, grid_.transport_rates);
     if (wanted("bursts")) bursts();
@@ -100,6 +102,16 @@ class runner {
  private:
   bool wanted(const char* part) const {
     return options_.only.empty() || std::find(options_.only.begin(), options_.only.end(), part) != options_.only.end();
+  }
+
+  template <class action>
+  void part(const char* name, action&& measure_it) {
+    try {
+      measure_it();
+    } catch (const std::exception& error) {
+      fmt::print(stderr, "sluice_curve: {}: {}\n", name, error.what());
+      good_ = false;
+    }
   }
 
   static void progress(const std::string& what) {
@@ -135,7 +147,7 @@ class runner {
         for (const double rate : rates) {
           for (const std::string& design : designs) {
             // The pictures of drops under the gaps.
-            const bool timeline = rate == 2e6 && (ring == mib || options_.how == curve_effort::check) && stalls_of(consumer).length != 0;
+            const bool timeline = rate == grid_.picture_rate && (ring == mib || options_.how == curve_effort::check) && stalls_of(consumer).length != 0;
             measure({design, ring, consumer, &steady, rate, grid_.length, timeline});
           }
         }

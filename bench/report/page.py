@@ -2,13 +2,14 @@
 """Makes docs/benchmarks.md and its plots from one run of sluice_bench.
 
   page.py keep RAW_JSON KEPT_JSON      google-benchmark's JSON in the form that is kept
-  page.py page KEPT_JSON MARKDOWN      the page, and the plots into a folder `benchmarks` beside it
-  page.py targets KEPT_JSON            the table of targets, on stdout
+  page.py page KEPT_JSON CURVE MARKDOWN     the page, and the plots into a folder `benchmarks` beside it; CURVE: the lines of sluice_curve
+  page.py targets KEPT_JSON CURVE      the table of targets, on stdout
 """
 import json
 import os
 import sys
 
+import curve as drop_curve
 import handover
 import results as run_results
 import sections
@@ -19,7 +20,8 @@ from markdown import table
 HEAD = """# Benchmarks
 
 Made by `./run bench` from one run; do not edit. The values of every repetition are in
-[benchmarks/run.json](benchmarks/run.json). Nothing here was measured on Windows.
+[benchmarks/run.json](benchmarks/run.json), those of the [drop curve](#drop-rate-against-offered-load) in
+[benchmarks/curve.jsonl](benchmarks/curve.jsonl). Nothing here was measured on Windows.
 
 Figures are `median [95 % confidence interval of the median]` over {repetitions} repetitions. All contestants run in one
 process; repetitions of all of them are interleaved in random order, so that what changes on the machine meanwhile meets
@@ -57,15 +59,15 @@ METHOD = """## Method, and what these figures do not say
 """
 
 
-def make_page(results, path):
+def make_page(results, curve, path):
     directory = os.path.join(os.path.dirname(os.path.abspath(path)), "benchmarks")
     os.makedirs(directory, exist_ok=True)
-    parts = [HEAD.format(repetitions=results.repetitions()), targets.targets_section(results), machine_section(results),
+    parts = [HEAD.format(repetitions=results.repetitions()), targets.targets_section(results, curve), machine_section(results),
              sections.write_section(results, directory), sections.callback_section(results, directory)]
     if results.on_two_processors():
         parts += [handover.handover_section(results, directory), sections.parallel_section(results)]
     parts += [sections.merge_section(results, directory), sections.tail_section(results, directory),
-              transport.section(results), METHOD]
+              transport.section(results), drop_curve.section(curve, directory), METHOD]
     with open(path, "w") as file:
         file.write("\n".join(parts))
 
@@ -74,10 +76,10 @@ def main(arguments):
     if len(arguments) == 3 and arguments[0] == "keep":
         with open(arguments[1]) as file:
             run_results.write(run_results.compact(json.load(file)), arguments[2])
-    elif len(arguments) == 3 and arguments[0] == "page":
-        make_page(run_results.Results.load(arguments[1]), arguments[2])
-    elif len(arguments) == 2 and arguments[0] == "targets":
-        print(targets.targets_section(run_results.Results.load(arguments[1])))
+    elif len(arguments) == 4 and arguments[0] == "page":
+        make_page(run_results.Results.load(arguments[1]), drop_curve.Curve.load(arguments[2]), arguments[3])
+    elif len(arguments) == 3 and arguments[0] == "targets":
+        print(targets.targets_section(run_results.Results.load(arguments[1]), drop_curve.Curve.load(arguments[2])))
     else:
         sys.exit(__doc__)
 

@@ -15,15 +15,15 @@ set key top left
 """
 
 TERMINALS = {
-    "svg": "set terminal svg size 800,480 font 'DejaVu Sans,13' background '#ffffff'",
-    "png": "set terminal pngcairo size 800,480 font 'DejaVu Sans,11' background '#ffffff'",
+    "svg": "set terminal svg size {},{} font 'DejaVu Sans,13' background '#ffffff'",
+    "png": "set terminal pngcairo size {},{} font 'DejaVu Sans,11' background '#ffffff'",
 }
 
 
-def draw(directory, name, script):
+def draw(directory, name, script, size=(800, 480)):
     for kind, terminal in TERMINALS.items():
         path = f"{directory}/{name}.{kind}"
-        done = subprocess.run(["gnuplot"], input=f"{terminal}\nset output '{path}'\n{COMMON}\n{script}\n", text=True,
+        done = subprocess.run(["gnuplot"], input=f"{terminal.format(*size)}\nset output '{path}'\n{COMMON}\n{script}\n", text=True,
                               capture_output=True)
         if done.returncode != 0 or "error" in done.stderr.lower():
             raise RuntimeError(f"gnuplot failed for {name}: {done.stderr}")

@@ -1,4 +1,5 @@
 """The targets, what was measured, and for those not reached the measurement that shows why."""
+import curve as drop_curve
 import plots
 import transport
 from handover import best_of_ours, described, entry, range_at_same_latency
@@ -88,7 +89,7 @@ def tail_target(results):
                  f"of 128 KiB it is {times(small)}.")
 
 
-def all_targets(results):
+def all_targets(results, curve):
     two_processors = results.on_two_processors()
     yield from write_targets(results)
     yield from callback_target(results)
@@ -98,10 +99,11 @@ def all_targets(results):
     yield from merge_targets(results)
     yield from tail_target(results)
     yield from transport.targets(results)
+    yield from drop_curve.targets(curve)
 
 
-def targets_section(results):
-    targets = list(all_targets(results))
+def targets_section(results, curve):
+    targets = list(all_targets(results, curve))
     rows = [[t.what, t.aim, t.measured, "yes" if t.reached else "**no**"] for t in targets]
     text = f"""## Targets
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The report of a benchmark run: what it keeps, what it says of repetitions, and that the page comes out whole.
 
-Usage: report_test.py RAW_JSON, the output of `sluice_bench --check --json RAW_JSON`.
+Usage: report_test.py RAW_JSON CURVE, the outputs of `sluice_bench --check --json RAW_JSON` and `sluice_curve --check --output CURVE`.
 """
 import copy
 import json
@@ -12,6 +12,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../bench/report"))
+import curve as drop_curve
 import handover
 import page
 import results
@@ -19,6 +20,7 @@ import targets
 from markdown import number
 
 RAW = sys.argv.pop(1)
+CURVE = sys.argv.pop(1)
 
 
 def raw_run():
@@ -88,9 +90,13 @@ class Kept(unittest.TestCase):
             self.assertEqual(results.Results.load(directory + "/run.json").benchmarks, kept["benchmarks"])
 
 
-def make(directory, kept):
+def measured_curve():
+    return drop_curve.Curve.load(CURVE)
+
+
+def make(directory, kept, curve=None):
     path = directory + "/benchmarks.md"
-    page.make_page(results.Results(kept), path)
+    page.make_page(results.Results(kept), curve or measured_curve(), path)
     with open(path) as file:
         return file.read()
 
@@ -141,9 +147,9 @@ class Page(unittest.TestCase):
         floor = kept["benchmarks"]["write/floor/64/monotonic"]["time"][0]
         for above, reached in ((3.9, True), (4.5, False)):
             kept["benchmarks"]["write/write/64/monotonic"]["time"] = [floor + above]
-            first = next(iter(targets.all_targets(results.Results(kept))))
+            first = next(iter(targets.all_targets(results.Results(kept), measured_curve())))
             self.assertEqual(first.reached, reached)
-            missed = targets.targets_section(results.Results(kept)).partition("Not reached:")[2]
+            missed = targets.targets_section(results.Results(kept), measured_curve()).partition("Not reached:")[2]
             self.assertEqual(f"**{first.what}**" in missed, not reached)
 
     @unittest.skipUnless(TWO_PROCESSORS, "one processor")
@@ -186,6 +192,72 @@ class Page(unittest.TestCase):
         kept["benchmarks"]["handover/moodycamel/0/monotonic"]["ns"] = [0.5]
         lines = handover.winners(results.Results(kept), "monotonic")
         self.assertTrue(any("moodycamel" in line and "72 bytes" in line for line in lines))
+
+
+class DropCurve(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.run_kept = results.compact(raw_run())
+
+    def setUp(self):
+        self.curve = measured_curve()
+
+    def page(self):
+        with tempfile.TemporaryDirectory() as directory:
+            return make(directory, self.run_kept, self.curve)
+
+    def target(self, beginning):
+        return next((target for target in drop_curve.targets(self.curve) if target.what.startswith(beginning)), None)
+
+    def test_every_run_of_ours_is_joined_and_drops_under_a_stall(self):
+        for cell in self.curve.of("cell"):
+            self.assertEqual(cell["checked"], cell["design"] in ("sluice", "mapping", "port", "ioctl"), cell)
+        stalled = self.curve.of("cell", checked=True, consumer="stalled_10ms")
+        self.assertEqual(len(stalled), 4)
+        self.assertTrue(all(cell["intervals"] > 0 for cell in stalled))
+
+    def test_what_is_announced_is_what_was_dropped(self):
+        # Events that were tried behind the end, until the last gap was closed, are announced, too.
+        for cell in self.curve.of("cell", checked=True):
+            self.assertGreaterEqual(cell["announced"], cell["dropped"], cell)
+            self.assertEqual(cell["announced"] > 0, cell["intervals"] > 0, cell)
+
+    def test_drops_are_a_share_of_what_was_really_offered(self):
+        cell = {"offered": 200, "dropped": 50, "length": 100_000_000, "rate": 4000.0}
+        self.assertEqual(drop_curve.drop_share(cell), 0.25)
+        self.assertEqual(drop_curve.reached(cell), 2000)
+
+    def test_a_rate_that_was_not_reached_is_told(self):
+        ring = self.curve.shown_ring()
+        cell = self.curve.of("cell", design="sluice", consumer="slow", ring=ring)[0]
+        cell.update(offered=30_000, dropped=15_000)
+        self.assertIn("50.0 % at 0.50", drop_curve.share_table(self.curve, ring, "slow"))
+
+    def test_a_violation_is_a_target_missed_and_told_in_the_page(self):
+        self.assertTrue(self.target("intervals of drops").reached)
+        self.curve.of("cell", checked=True)[2]["violations"] = 3
+        self.assertFalse(self.target("intervals of drops").reached)
+        self.assertIn("**3 times that was not so.**", self.page())
+
+    def test_the_cost_is_compared_with_the_tracepoint(self):
+        self.curve.lines = [line for line in self.curve.lines if line["kind"] != "cost"]
+        for theirs, reached in ((100.0, True), (50.0, False)):
+            lines = [{"kind": "cost", "design": design, "events": 10, "ns": [ns] * 9} for design, ns in (("sluice", 30.0), ("lttng_ust", theirs))]
+            self.curve.lines += lines
+            self.assertEqual(self.target("cost of an event").reached, reached)
+            self.curve.lines = self.curve.lines[:-2]
+
+    def test_without_lttng_the_page_says_why(self):
+        self.curve.lines = [line for line in self.curve.lines if line.get("design") != "lttng_ust"]
+        self.curve.of("context")[0]["lttng"] = "it is not there"
+        text = self.page()
+        self.assertIn("LTTng-UST did not take part: it is not there.", text)
+        self.assertIsNone(self.target("cost of an event"))
+
+    def test_the_highest_rate_without_a_drop_ends_below_the_first_that_drops(self):
+        self.curve.lines = [{"kind": "cell", "design": "sluice", "ring": 65536, "consumer": "running", "shape": "steady", "rate": rate,
+                             "length": 1_000_000_000, "offered": int(rate), "dropped": dropped} for rate, dropped in ((1e6, 0), (2e6, 5), (4e6, 0))]
+        self.assertIn("| ours, in process | 64 KiB | 1.00 M/s |", drop_curve.rings_table(self.curve))
 
 
 if __name__ == "__main__":
