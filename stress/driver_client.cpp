@@ -76,6 +76,7 @@ bool driver_client::check_batch(uint64_t bytes) {
       broken("device", no_cpu, "entry {} of a batch: {} bytes, record of {}, CPU {}", count, entry.entry_bytes, length,
              entry.cpu);
     }
+    if (observe_) observe_(entry, record);
     const uint8_t* const payload = &buffer_[at + sizeof entry + sizeof record];
     if (entry.flags & batch_flag_figures) {
       const auto loss = read_as<loss_payload>(payload);

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "kernel_port/driver/protocol.h"
@@ -48,6 +50,8 @@ class driver_client {
   uint64_t late() const { return late_; }
   uint64_t batches() const { return batches_; }
   void set_own_type(uint16_t type) { own_type_ = type; }
+  // Is shown every entry that is read.
+  void set_observer(std::function<void(const batch_entry&, const record_header&)> observe) { observe_ = std::move(observe); }
 
   std::atomic<uint32_t> rounds{0};  // duets whose event has been read
 
@@ -77,6 +81,7 @@ class driver_client {
   std::vector<uint64_t> received_, announced_, figures_, overwritten_;
   std::vector<activity_state> activities_;
   uint16_t own_type_ = 0;
+  std::function<void(const batch_entry&, const record_header&)> observe_;
   uint64_t total_ = 0, late_ = 0, batches_ = 0;
 };
 

@@ -4,12 +4,12 @@
 #include <thread>
 
 #include "stress/busy_activity.h"
+#include "stress/driver_account.h"
 #include "stress/driver_client.h"
 #include "stress/loaded_driver.h"
 #include "stress/progress.h"
 #include "stress/random.h"
 #include "stress/report.h"
-#include "stress/statistics_reader.h"
 
 namespace sluice::stress {
 namespace {
@@ -18,51 +18,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr uint32_t duet_rounds = 300;
-
-// At rest: the machine's count of what it raised, the driver's account, what the client received and was told of.
-void check_all(const std::vector<protocol::statistics_row>& rows, const driver_client& client, uint64_t own_attempted,
-               uint64_t own_kept, uint64_t own_discarded, uint16_t own_type, account_row& sum) {
-  account_row of_type[max_record_types] = {};
-  for (const protocol::statistics_row& row : rows) {
-    const account_row& a = row.account;
-    of_type[row.type].add(a);
-    sum.add(a);
-    if (a.open != 0) broken("R3", row.cpu, "type {}: {} are open at rest", row.type, a.open);
-    const uint64_t received = client.received(row.cpu, row.type), overwritten = client.overwritten(row.cpu, row.type);
-    if (a.committed != received + overwritten) {  // O3
-      broken("R3", row.cpu, "type {}: committed {}, received {}, announced as overwritten {}", row.type, a.committed, received,
-             overwritten);
-    }
-    if (overwritten > a.overwritten) {
-      broken("O3", row.cpu, "type {}: overwritten {}, announced as such {}", row.type, a.overwritten, overwritten);
-    }
-    if (a.dropped_total() != client.announced(row.cpu, row.type)) {
-      broken("R4", row.cpu, "type {}: dropped {}, announced {}", row.type, a.dropped_total(),
-             client.announced(row.cpu, row.type));
-    }
-  }
-  const sim::raised_counts raised = sim::raised();
-  const auto same = [&](uint16_t type, uint64_t expected) {
-    if (of_type[type].attempted != expected) {
-      broken("R3", no_cpu, "type {}: {} attempted, {} raised", type, of_type[type].attempted, expected);
-    }
-  };
-  same(event_type_process_create, raised.process_create);
-  same(event_type_process_exit, raised.process_exit);
-  same(event_type_thread_create, raised.thread_create);
-  same(event_type_thread_exit, raised.thread_exit);
-  same(event_type_image_load, raised.image_load);
-  same(event_type_registry_create_key, raised.registry_create_key);
-  same(event_type_registry_set_value, raised.registry_set_value);
-  same(event_type_registry_delete_key, raised.registry_delete_key);
-  same(event_type_registry_delete_value, raised.registry_delete_value);
-  same(event_type_registry_rename_key, raised.registry_rename_key);
-  same(own_type, own_attempted);
-  if (of_type[own_type].committed != own_kept || of_type[own_type].discarded != own_discarded) {
-    broken("R3", no_cpu, "own events: {} committed and {} discarded; their writers say {} and {}",
-           of_type[own_type].committed, of_type[own_type].discarded, own_kept, own_discarded);
-  }
-}
 
 // With everybody else at rest: one event after another, each into a worker that is about to sleep, while a read is pending.
 // A wake-up that the worker loses is covered by nothing: W1. Returns how many were written.
@@ -172,7 +127,7 @@ void run_on_driver(const stress_options& options) {
     }
     own_attempted += play_duets(client, world.from, threads, own_type, options, random);
     own_kept += options.duets ? duet_rounds : 0;
-    check_all(statistics.take(header), client, own_attempted, own_kept, own_discarded, own_type, sum);
+    check_all(statistics.take(header), client, {own_type, own_attempted, own_kept, own_discarded}, sum);
     if (header.late_records != client.late()) {
       broken("M1", no_cpu, "{} records were marked late; the driver counts {}", client.late(), header.late_records);
     }

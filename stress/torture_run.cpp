@@ -9,10 +9,10 @@
 #include <optional>
 
 #include "stress/busy_activity.h"
+#include "stress/driver_account.h"
 #include "stress/loaded_driver.h"
 #include "stress/progress.h"
 #include "stress/report.h"
-#include "stress/statistics_reader.h"
 #include "stress/torture_client.h"
 
 namespace sluice::stress {

@@ -78,7 +78,8 @@ identity::~identity() {
 }
 
 borrowed_thread::borrowed_thread(machine::implementation& machine, uint32_t pid) {
-  const auto linux_tid = static_cast<uint32_t>(syscall(SYS_gettid));
+  const auto linux_tid = the_scheduler.takes_turns() ? the_scheduler.the_turns().own_number() + 900'000
+                                                     : static_cast<uint32_t>(syscall(SYS_gettid));
   thread_state& thread = self();
   if (!thread.host) {
     attachment_.emplace(machine, linux_tid % machine.active_processors(), pid,

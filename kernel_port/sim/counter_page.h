@@ -28,14 +28,19 @@ inline uint64_t clock_ticks(clockid_t clock) {
   return static_cast<uint64_t>(now.tv_sec) * counter_frequency + static_cast<uint64_t>(now.tv_nsec) / 100;
 }
 
-inline uint64_t read_counter(const counter_page& page) {
+// `running` gives the clock that the counter goes by, in ticks.
+template <class clock>
+uint64_t read_counter(const counter_page& page, clock running) {
   for (;;) {
     const uint32_t version = page.version.load(std::memory_order_acquire);
     const uint64_t offset = page.offset.load(std::memory_order_acquire);
     const uint64_t stands_at = page.stands_at.load(std::memory_order_acquire);
-    const uint64_t now = stands_at != 0 ? stands_at : clock_ticks(CLOCK_MONOTONIC) + offset;
+    const uint64_t now = stands_at != 0 ? stands_at : running() + offset;
     if (version % 2 == 0 && page.version.load(std::memory_order_relaxed) == version) [[likely]] return now;
   }
+}
+inline uint64_t read_counter(const counter_page& page) {
+  return read_counter(page, [] { return clock_ticks(CLOCK_MONOTONIC); });
 }
 
 }  // namespace sluice::sim

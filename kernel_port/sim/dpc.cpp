@@ -41,7 +41,7 @@ void wake_worker(processor& cpu) {
     internal_lock lock(cpu.mutex);
     if (!cpu.worker_started) {
       cpu.worker_started = true;
-      cpu.worker = std::thread([&machine = the_machine(), &cpu] { serve(machine, cpu); });
+      cpu.worker = scheduled_thread([&machine = the_machine(), &cpu] { serve(machine, cpu); });
     }
   }
   the_scheduler.wake(cpu.worker_park);

@@ -74,7 +74,7 @@ struct file::state {
     dispatch(*request);
     bool timed_out = false;
     if (timeout) {
-      const auto until = std::chrono::steady_clock::now() + *timeout;
+      const auto until = the_scheduler.now() + *timeout;
       if (wait_for(request->done.Header, until) == STATUS_TIMEOUT) {
         timed_out = true;
         IoCancelIrp(&request->irp);
@@ -268,7 +268,7 @@ void file::close() {
   // A completion may still be on its way back; the close waits for it, as the reference of a request on its
   // file object makes it wait on Windows.
   for (const auto& request : requests) {
-    if (wait_for(request->done.Header, std::chrono::steady_clock::now() + cleanup_limit) == STATUS_TIMEOUT) {
+    if (wait_for(request->done.Header, the_scheduler.now() + cleanup_limit) == STATUS_TIMEOUT) {
       stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x135, as_argument(&request->irp),
            std::chrono::milliseconds(cleanup_limit).count(), 0,
            "IRP_MJ_CLEANUP came and went, and a request of that handle is not completed.");

@@ -82,7 +82,7 @@ bool pending_message::is_done() const {
 NTSTATUS pending_message::wait(std::optional<std::chrono::nanoseconds> timeout) {
   const borrowed_thread thread(state_->system, system_pid);
   std::optional<deadline> until;
-  if (timeout) until = std::chrono::steady_clock::now() + *timeout;
+  if (timeout) until = the_scheduler.now() + *timeout;
   if (wait_for(state_->done.Header, until) == STATUS_TIMEOUT) return STATUS_TIMEOUT;
   return state_->status;
 }

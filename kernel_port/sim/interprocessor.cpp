@@ -76,13 +76,13 @@ extern "C" ULONG_PTR KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, 
     the_call.context = Context;
     the_call.generation.store(generation);
     for (host_thread* host : machine.hosts) {
-      if (host == thread.host) continue;
+      if (host == thread.host || the_scheduler.takes_turns()) continue;  // then everybody else stands
       host->state->requests.fetch_or(request_interprocessor);
       send_request(*host);
     }
     // A suspended thread stands still already.
     const auto stands = [&](const host_thread* host) {
-      return host == thread.host || host->parked.load() || host->interprocessor_arrived.load() >= generation;
+      return host == thread.host || the_scheduler.takes_turns() || host->parked.load() || host->interprocessor_arrived.load() >= generation;
     };
     for (const host_thread* host : machine.hosts) {
       while (!stands(host)) sched_yield();

@@ -4,11 +4,11 @@
 
 #include <map>
 #include <set>
-#include <thread>
 #include <unordered_map>
 
 #include "kernel_port/sim/dispatcher.h"
 #include "kernel_port/sim/object.h"
+#include "kernel_port/sim/scheduled_thread.h"
 
 struct _EPROCESS {
   DISPATCHER_HEADER Header;
@@ -75,7 +75,7 @@ class process_table {
 struct system_threads {
   internal_mutex mutex;
   struct entry {
-    std::thread host;
+    scheduled_thread host;
     PETHREAD object = nullptr;  // a reference
     driver_record* driver = nullptr;
     const void* routine = nullptr;

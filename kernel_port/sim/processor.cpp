@@ -48,7 +48,7 @@ void own_contended(processor& cpu, thread_state& thread) {
   }
   // After this, an owner that gives the CPU back sees `attention` (see the head of processor.h). Without
   // membarrier its load could come too early: then look again from time to time.
-  const bool ordered = barrier_on_all_threads();
+  const bool ordered = the_scheduler.takes_turns() || barrier_on_all_threads();
   while (!try_own(cpu)) {
     the_scheduler.wait(thread.host->park,
                        ordered ? std::optional<deadline>()
@@ -202,6 +202,6 @@ VOID SluiceSimulatedYieldProcessor(VOID) {
   if (thread.requests.load(std::memory_order_relaxed) != 0) deliver_requests(thread);
   // Every so often: the awaited thread may need this very host processor.
   thread_local uint32_t turns = 0;
-  if (++turns % 64 == 0) the_scheduler.point(point_kind::spin);
+  if (the_scheduler.takes_turns() || ++turns % 64 == 0) the_scheduler.point(point_kind::spin);
 }
 }

@@ -9,10 +9,9 @@
 
 #include <atomic>
 #include <deque>
-#include <thread>
 
 #include "kernel_port/sim/internal_lock.h"
-#include "kernel_port/sim/scheduler.h"
+#include "kernel_port/sim/scheduled_thread.h"
 
 namespace sluice::sim {
 
@@ -34,7 +33,7 @@ struct alignas(128) processor {
   KDPC* running_dpc = nullptr;
   bool worker_started = false;
   bool worker_stops = false;
-  std::thread worker;
+  scheduled_thread worker;
   parker worker_park;
 };
 

@@ -18,7 +18,12 @@ class change {
       stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1000, 0, 0, 0,
            "%s from inside a processor change callback: it waits for the callback to return, for ever.", function);
     }
-    lock_ = std::unique_lock(mutex);
+    lock_ = std::unique_lock(mutex, std::defer_lock);
+    if (the_scheduler.takes_turns()) {
+      while (!lock_.try_lock()) the_scheduler.point(point_kind::spin);  // its owner stands, and needs a turn
+    } else {
+      lock_.lock();
+    }
     owner_.store(std::this_thread::get_id());
   }
   ~change() { owner_.store({}); }

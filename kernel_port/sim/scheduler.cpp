@@ -14,7 +14,7 @@ scheduler the_scheduler;
 void scheduler::start(uint64_t seed) {
   seed_ = seed;
   threads_seen_ = 0;
-  set_raise_attention(raise_attention_perturb, seed != 0);
+  set_raise_attention(raise_attention_perturb, seed != 0 || takes_turns_);
 }
 
 void scheduler::stop() {
@@ -35,17 +35,26 @@ uint64_t scheduler::next_random() {
 }
 
 bool scheduler::chance(uint32_t n) {
+  if (takes_turns_) return turns_.next_random() % n == 0;
   return perturbs() && next_random() % n == 0;
+}
+
+// Windows moves a thread to another processor at any moment below DISPATCH_LEVEL.
+void scheduler::migrate_sometimes(uint64_t random) {
+  thread_state& thread = self();
+  if (thread.host && !thread.host->pinned && thread.irql < DISPATCH_LEVEL && random % 16 == 0) {
+    move_to_any_processor(thread, static_cast<uint32_t>(random >> 5));
+  }
+}
+
+void scheduler::take_turn(point_kind kind) {
+  if (kind == point_kind::raise) migrate_sometimes(turns_.next_random());
+  turns_.point(kind);
 }
 
 void scheduler::perturb(point_kind kind) {
   const uint64_t random = next_random();
-  thread_state& thread = self();
-  // Windows moves a thread to another processor at any moment below DISPATCH_LEVEL.
-  if (kind == point_kind::raise && thread.host && !thread.host->pinned && thread.irql < DISPATCH_LEVEL &&
-      (random >> 40) % 16 == 0) {
-    move_to_any_processor(thread, static_cast<uint32_t>(random >> 45));
-  }
+  if (kind == point_kind::raise) migrate_sometimes(random >> 40);
   switch (random % 64) {
     case 0:
     case 1:
@@ -71,6 +80,7 @@ void scheduler::yield() {
 
 bool scheduler::wait(parker& own, std::optional<deadline> until) {
   internal_section section;
+  if (takes_turns_) return turns_.wait(own, until);
   std::unique_lock lock(own.mutex);
   bool in_time = true;
   if (!own.token) {
@@ -87,6 +97,7 @@ bool scheduler::wait(parker& own, std::optional<deadline> until) {
 
 void scheduler::wake(parker& other) {
   internal_section section;
+  if (takes_turns_) return turns_.wake(other);
   std::lock_guard lock(other.mutex);
   other.token = true;
   other.condition.notify_one();

@@ -41,6 +41,10 @@ void park(thread_state& thread) {
   for (;;) {
     const uint32_t count = host.suspend_count.load();
     if (count == 0) break;
+    if (the_scheduler.takes_turns()) {
+      the_scheduler.the_turns().wait(host.suspended, {});
+      continue;
+    }
     futex_wait(host.suspend_count, count);
   }
   host.parked.store(0);
@@ -100,6 +104,8 @@ bool machine::suspend_thread(uint32_t tid) {
     if (!found) return false;
     found->suspend_count.fetch_add(1);
     found->state->requests.fetch_or(request_suspend);
+    // It stands at a point, or in a wait: it sees the request when it has its next turn.
+    if (the_scheduler.takes_turns() && found->state != &self()) return true;
     if (found->state != &self()) {
       // Until it is parked, or has said that it will park itself. Library code is not parked in: ask again.
       for (int attempt = 0; attempt < 200; ++attempt) {
@@ -131,7 +137,11 @@ bool machine::resume_thread(uint32_t tid) {
     uint32_t count = host->suspend_count.load();
     while (count != 0 && !host->suspend_count.compare_exchange_weak(count, count - 1)) {
     }
-    futex_wake(host->suspend_count);
+    if (the_scheduler.takes_turns()) {
+      the_scheduler.wake(host->suspended);
+    } else {
+      futex_wake(host->suspend_count);
+    }
     return true;
   }
   return false;

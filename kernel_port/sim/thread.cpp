@@ -112,7 +112,7 @@ NTSTATUS PsCreateSystemThread(PHANDLE ThreadHandle, ULONG, POBJECT_ATTRIBUTES, H
   const uint32_t cpu = thread.cpu_index;
   internal_lock lock(machine.threads.mutex);
   machine.threads.entries.push_back(std::move(owned));
-  entry.host = std::thread([&machine, &entry, cpu, StartRoutine, StartContext] {
+  entry.host = scheduled_thread([&machine, &entry, cpu, StartRoutine, StartContext] {
     system_thread(machine, entry, cpu, StartRoutine, StartContext);
   });
   return STATUS_SUCCESS;

@@ -80,6 +80,7 @@ struct host_thread {
   std::atomic<uint32_t> cpu_index{0};
   bool pinned = false;  // never migrated by the scheduler
   parker park;
+  parker suspended;  // where threads take turns
 };
 
 // Normal kernel APCs, and so suspension, are delivered here.

@@ -35,6 +35,13 @@ counter_page& page() {
   return *the_page.load(std::memory_order_relaxed);  // changed under the same lock
 }
 
+// The host's, or the machine's own where threads take turns; there UTC begins with the machine.
+uint64_t ticks_of(clockid_t clock) {
+  if (!the_scheduler.takes_turns()) [[likely]] return clock_ticks(clock);
+  constexpr uint64_t new_year_2026 = 1'767'225'600;  // Unix time
+  return the_scheduler.the_turns().nanoseconds() / 100 + (clock == CLOCK_REALTIME ? new_year_2026 * counter_frequency : 0);
+}
+
 void set_counter(uint64_t offset, uint64_t stands_at) {
   counter_page& counter = page();
   counter.version.fetch_add(1, std::memory_order_relaxed);
@@ -47,13 +54,15 @@ void set_counter(uint64_t offset, uint64_t stands_at) {
 }  // namespace
 
 uint64_t performance_counter() {
-  return read_counter(*the_page.load(std::memory_order_acquire));  // pairs with share_counter: the page is filled
+  const counter_page& page = *the_page.load(std::memory_order_acquire);  // pairs with share_counter: the page is filled
+  if (!the_scheduler.takes_turns()) [[likely]] return read_counter(page);
+  return read_counter(page, [] { return ticks_of(CLOCK_MONOTONIC); }) + the_scheduler.the_turns().skew(self().cpu_index);
 }
 uint64_t interrupt_time() {
-  return clock_ticks(CLOCK_MONOTONIC);
+  return ticks_of(CLOCK_MONOTONIC);
 }
 uint64_t system_time_precise() {
-  return clock_ticks(CLOCK_REALTIME) + unix_epoch_in_nt + utc_offset.load(std::memory_order_relaxed);
+  return ticks_of(CLOCK_REALTIME) + unix_epoch_in_nt + utc_offset.load(std::memory_order_relaxed);
 }
 
 void move_counter(int64_t ticks) {
@@ -64,7 +73,7 @@ void move_counter(int64_t ticks) {
 }
 
 void set_system_time(uint64_t utc) {
-  utc_offset.store(utc - (clock_ticks(CLOCK_REALTIME) + unix_epoch_in_nt), std::memory_order_relaxed);
+  utc_offset.store(utc - (ticks_of(CLOCK_REALTIME) + unix_epoch_in_nt), std::memory_order_relaxed);
 }
 
 void let_counter_run(bool runs) {
@@ -72,10 +81,10 @@ void let_counter_run(bool runs) {
   const uint64_t stands_at = page().stands_at.load(std::memory_order_relaxed);
   if (runs == (stands_at == 0)) return;
   if (runs) {
-    set_counter(stands_at - clock_ticks(CLOCK_MONOTONIC), 0);
+    set_counter(stands_at - ticks_of(CLOCK_MONOTONIC), 0);
   } else {
     const uint64_t offset = page().offset.load(std::memory_order_relaxed);
-    set_counter(offset, clock_ticks(CLOCK_MONOTONIC) + offset);
+    set_counter(offset, ticks_of(CLOCK_MONOTONIC) + offset);
   }
 }
 

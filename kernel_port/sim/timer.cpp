@@ -65,7 +65,7 @@ bool timer_queue::set(KTIMER& timer, LARGE_INTEGER due, LONG period, KDPC* dpc) 
     if (!started_) {
       started_ = true;
       stops_ = false;
-      thread_ = std::thread([this] { run(); });
+      thread_ = scheduled_thread([this] { run(); });
     }
   }
   if (first) the_scheduler.wake(park_);
@@ -88,7 +88,7 @@ void timer_queue::expire(KTIMER& timer) {
   count_.fetch_sub(1, std::memory_order_relaxed);
   if (timer.Period != 0) {
     // Never two expirations at once for time that has gone: the next one is in the future.
-    const uint64_t now = in_nanoseconds(std::chrono::steady_clock::now());
+    const uint64_t now = in_nanoseconds(the_scheduler.now());
     const uint64_t period = uint64_t{timer.Period} * 1'000'000;
     timer.DueTime.QuadPart += period;
     if (timer.DueTime.QuadPart <= now) timer.DueTime.QuadPart = now + period;
@@ -109,7 +109,7 @@ void timer_queue::run() {
       if (!IsListEmpty(&timers_)) {
         KTIMER& timer = *CONTAINING_RECORD(timers_.Flink, KTIMER, TimerListEntry);
         const deadline due = from_nanoseconds(timer.DueTime.QuadPart);
-        if (due <= std::chrono::steady_clock::now()) {
+        if (due <= the_scheduler.now()) {
           expire(timer);
           continue;
         }

@@ -1,9 +1,8 @@
 // Timers: one host thread for all of them, started by the first and asleep until the next is due.
 #pragma once
 
-#include <thread>
-
 #include "kernel_port/sim/dispatcher.h"
+#include "kernel_port/sim/scheduled_thread.h"
 
 namespace sluice::sim {
 
@@ -29,7 +28,7 @@ class timer_queue {
   std::atomic<uint64_t> count_{0};
   bool started_ = false;
   bool stops_ = false;
-  std::thread thread_;
+  scheduled_thread thread_;
   parker park_;
 };
 

@@ -80,7 +80,7 @@ NTSTATUS wait_on(wait_request& request, std::optional<deadline> until, bool poll
     the_scheduler.wait(request.host->park, until);
     lock.lock();
     if (request.done) return request.result;
-    if (until && std::chrono::steady_clock::now() >= *until) {
+    if (until && the_scheduler.now() >= *until) {
       unlink(request);
       return STATUS_TIMEOUT;
     }
@@ -183,7 +183,7 @@ NTSTATUS wait_for(DISPATCHER_HEADER& header, std::optional<deadline> until) {
 }
 
 deadline deadline_of(LARGE_INTEGER timeout) {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = the_scheduler.now();
   const int64_t relative = timeout.QuadPart <= 0
                                ? -timeout.QuadPart
                                : timeout.QuadPart - static_cast<int64_t>(system_time_precise());
@@ -225,7 +225,7 @@ NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER Interva
   require_irql_at_most(APC_LEVEL, "KeDelayExecutionThread");
   the_scheduler.point(point_kind::wait);
   const deadline until = deadline_of(*Interval);
-  while (std::chrono::steady_clock::now() < until) the_scheduler.wait(thread.host->park, until);
+  while (the_scheduler.now() < until) the_scheduler.wait(thread.host->park, until);
   return STATUS_SUCCESS;
 }
 }

@@ -27,7 +27,7 @@ void work_queue::add(PIO_WORKITEM item) {
     queue_.push_back(item);
     if (!started_) {
       started_ = true;
-      worker_ = std::thread([this, &machine = the_machine()] { run(machine); });
+      worker_ = scheduled_thread([this, &machine = the_machine()] { run(machine); });
     }
   }
   the_scheduler.wake(park_);

@@ -2,12 +2,11 @@
 #pragma once
 
 #include <deque>
-#include <thread>
 #include <vector>
 
 #include "kernel_port/sim/internal_lock.h"
 #include "kernel_port/sim/machine.h"
-#include "kernel_port/sim/scheduler.h"
+#include "kernel_port/sim/scheduled_thread.h"
 
 struct _IO_WORKITEM {
   PDEVICE_OBJECT device;  // a reference while queued
@@ -36,7 +35,7 @@ class work_queue {
   std::vector<std::pair<driver_record*, int64_t>> allocated_;
   bool started_ = false;
   bool stops_ = false;
-  std::thread worker_;
+  scheduled_thread worker_;
   parker park_;
 };
 
