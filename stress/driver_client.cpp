@@ -84,6 +84,8 @@ bool driver_client::check_batch(uint64_t bytes) {
         const auto line = read_as<loss_entry>(payload + sizeof loss + i * sizeof(loss_entry));
         figures_[entry.cpu * max_record_types + line.type] = line.events;
       }
+    } else if (entry.flags & batch_flag_stream) {
+      news = true;  // of no ring: it has no position
     } else {
       news = true;
       check_record(entry, record, payload, length - record_header_size);
@@ -157,6 +159,7 @@ void driver_client::check_value(const batch_entry& entry, const uint8_t* payload
   const auto value = read_as<registry_value_payload>(payload);
   const uint32_t number = value.value_type;
   const uint32_t activity = value.context.tid - first_activity_tid;
+  if (content_may_miss_ && (value.key_path.length == 0 || value.data.length == 0)) return;
   if (activity >= activities_.size() || value.data.original_length != value_bytes_of(number) ||
       value.data.length != value.data.original_length || uint64_t{value.data.offset} + value.data.length > length) {
     broken("M2", entry.cpu, "value {} of thread {}: {} of {} bytes", number, value.context.tid, value.data.length,

@@ -50,6 +50,8 @@ class driver_client {
   uint64_t late() const { return late_; }
   uint64_t batches() const { return batches_; }
   void set_own_type(uint16_t type) { own_type_ = type; }
+  // A value may come without its key or its data: the kernel had no memory for them (docs/events.md).
+  void allow_missing_content() { content_may_miss_ = true; }
   // Is shown every entry that is read.
   void set_observer(std::function<void(const batch_entry&, const record_header&)> observe) { observe_ = std::move(observe); }
 
@@ -81,6 +83,7 @@ class driver_client {
   std::vector<uint64_t> received_, announced_, figures_, overwritten_;
   std::vector<activity_state> activities_;
   uint16_t own_type_ = 0;
+  bool content_may_miss_ = false;
   std::function<void(const batch_entry&, const record_header&)> observe_;
   uint64_t total_ = 0, late_ = 0, batches_ = 0;
 };

@@ -12,6 +12,7 @@ namespace sluice::sim {
 namespace {
 
 constexpr uint32_t nobody = ~uint32_t{0};
+constexpr std::chrono::milliseconds longest_leap{200};
 thread_local uint32_t own_turn = nobody;
 
 const char* name_of(point_kind kind) {
@@ -113,8 +114,8 @@ uint32_t turns::choose(bool yields) {
         first_due = &each;
       }
     }
-    // A wait can time out while others are busy, and a busy machine can stand still for long.
-    const bool leaps = first_due && next_random() % 64 == 0;
+    // A wait can time out while others are busy, but not a long one: who could run has run for so long then.
+    const bool leaps = first_due && next_random() % 64 == 0 && *first_due->until - now() < longest_leap;
     if (candidates_.empty() || leaps) {
       if (first_due) {
         now_ = static_cast<uint64_t>(first_due->until->time_since_epoch().count()) +

@@ -1,5 +1,7 @@
 #include "stress/deterministic/activity.h"
 
+#include <utility>
+
 #include "kernel_port/sim/scheduler.h"
 #include "stress/driver_client.h"
 #include "stress/report.h"
@@ -145,6 +147,7 @@ void deterministic_activity::reserve_own(uint32_t depth) {
 }
 
 void deterministic_activity::let_dpc_write() {
+  if (std::exchange(dpc_is_out_, true)) return;
   if (random_.one_in(2)) {
     PROCESSOR_NUMBER number;
     KeGetProcessorNumberFromIndex(random_.below(machine_.processors()), &number);
@@ -160,6 +163,7 @@ VOID NTAPI deterministic_activity::dpc_routine(PKDPC, PVOID context, PVOID, PVOI
   self.begin_event(1, true, head);
   put_event(buffer, head, self.filler_, false);
   if (self.to_.write(self.own_type_, event_version, buffer, head.payload_length) == reserve_status::ok) ++self.tallies_[1].kept;
+  self.dpc_is_out_ = false;
 }
 
 void deterministic_activity::dawdle() { pause_for(random_.one_in(4) ? random_.below(20'000'000) : random_.below(100'000)); }

@@ -48,6 +48,7 @@ class deterministic_activity {
   uint64_t images_ = 0;
   uint32_t values_ = 0, lives_ = 0;
   std::unique_ptr<KDPC> dpc_;
+  bool dpc_is_out_ = false;  // queued or running: two at once would mix up their numbers
 };
 
 // For so long by the machine's clock. Any thread that takes turns.

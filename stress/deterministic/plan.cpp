@@ -26,7 +26,6 @@ run_plan plan_of(uint64_t seed) {
   plan.overdue_milliseconds = one_of(0, 2, 5000, 5000);
   plan.anchor_seconds = one_of(0, 1, 60);
   plan.mode = random.one_in(4) ? ring_mode::overwrite : ring_mode::discard;
-  plan.hold_until_attach = random.one_in(2);
   plan.port = random.one_in(2);
   plan.moves_counter = random.one_in(2);
   plan.suspends = random.one_in(2);
@@ -44,11 +43,11 @@ std::string text_of(const run_plan& plan) {
     return failing ? fmt::format("call {} of kind {} fails", failing->nth, static_cast<int>(failing->kind)) : std::string("none fails");
   };
   return fmt::format(
-      "seed {}: {} CPUs and {} more, rings of {} and {} bytes, {} mode, margin {} us, overdue {} ms, anchors {} s{}{}{}{}{}; {} activities "
+      "seed {}: {} CPUs and {} more, rings of {} and {} bytes, {} mode, margin {} us, overdue {} ms, anchors {} s{}{}{}{}; {} activities "
       "of {} steps, {} clients on the port; at the start {}, later {}",
       plan.seed, plan.cpus, plan.more_cpus, plan.ring_bytes, plan.spare_bytes,
       plan.mode == ring_mode::overwrite ? "overwrite" : "discard", plan.margin_microseconds, plan.overdue_milliseconds,
-      plan.anchor_seconds, plan.hold_until_attach ? ", held until attach" : "", plan.port ? ", port" : "",
+      plan.anchor_seconds, plan.port ? ", port" : "",
       plan.moves_counter ? ", counter moved" : "", plan.suspends ? ", suspensions" : "", plan.filters ? ", filters" : "", plan.activities,
       plan.steps, plan.port_clients, call(plan.at_start), call(plan.later));
 }
@@ -63,7 +62,6 @@ sim::machine_options machine_options_of(const run_plan& plan) {
                                {u"Sluice", u"MarginMicroseconds", plan.margin_microseconds},
                                {u"Sluice", u"OverdueMilliseconds", plan.overdue_milliseconds},
                                {u"Sluice", u"AnchorSeconds", plan.anchor_seconds},
-                               {u"Sluice", u"HoldUntilAttach", plan.hold_until_attach},
                                {u"Sluice", u"Port", plan.port},
                                {u"Sluice", u"Mode", static_cast<uint32_t>(plan.mode)}};
   return result;

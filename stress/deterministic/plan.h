@@ -24,7 +24,6 @@ struct run_plan {
   uint32_t overdue_milliseconds;
   uint32_t anchor_seconds;
   ring_mode mode;
-  bool hold_until_attach;
   bool port;
   bool moves_counter;    // forth, back, and lets it stand
   bool suspends;
