@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <string>
 
 #include "pipeline/loss.h"
@@ -35,7 +36,7 @@ std::u16string image_path_of(uint32_t activity, uint64_t number) {
 driver_client::driver_client(sim::machine& machine, uint32_t cpus, uint32_t activities, const filler& from)
     : filler_(from), buffer_(protocol::min_read_bytes), next_position_(cpus * lanes_per_cpu),
       received_(cpus * max_record_types), announced_(received_.size()), figures_(received_.size()),
-      overwritten_(received_.size()),
+      overwritten_(received_.size()), lost_(max_record_types),
       activities_(activities) {
   const NTSTATUS status = file_.open(machine, u"Sluice", client_pid);
   if (!NT_SUCCESS(status)) broken("set-up", no_cpu, "opening the device gave {:#x}", static_cast<uint32_t>(status));
@@ -72,7 +73,7 @@ bool driver_client::check_batch(uint64_t bytes) {
     const uint32_t length = length_of(record.state_and_length);
     if (entry.entry_bytes != batch_overhead(length) || entry.entry_bytes > bytes - at ||
         state_of(record.state_and_length) != record_state::committed || entry.lane >= lanes_per_cpu ||
-        entry.cpu * lanes_per_cpu >= next_position_.size() || record.type >= max_record_types) {
+        (entry.cpu * lanes_per_cpu >= next_position_.size() && (entry.flags & batch_flag_client_loss) == 0) || record.type >= max_record_types) {
       broken("device", no_cpu, "entry {} of a batch: {} bytes, record of {}, CPU {}", count, entry.entry_bytes, length,
              entry.cpu);
     }
@@ -83,6 +84,13 @@ bool driver_client::check_batch(uint64_t bytes) {
       for (uint32_t i = 0; i < loss.entry_count; ++i) {
         const auto line = read_as<loss_entry>(payload + sizeof loss + i * sizeof(loss_entry));
         figures_[entry.cpu * max_record_types + line.type] = line.events;
+      }
+    } else if (entry.flags & batch_flag_client_loss) {
+      news = true;
+      const auto loss = read_as<loss_payload>(payload);
+      for (uint32_t i = 0; i < loss.entry_count; ++i) {
+        const auto line = read_as<loss_entry>(payload + sizeof loss + i * sizeof(loss_entry));
+        lost_[line.type] += line.events;
       }
     } else if (entry.flags & batch_flag_stream) {
       news = true;  // of no ring: it has no position
@@ -203,6 +211,8 @@ void driver_client::check_own(const batch_entry& entry, uint64_t time, const uin
   }
   state.missing.erase(found);
 }
+
+uint64_t driver_client::lost() const { return std::accumulate(lost_.begin(), lost_.end(), uint64_t{0}); }
 
 uint64_t driver_client::announced(uint32_t cpu, uint32_t type) const {
   return std::max(announced_[cpu * max_record_types + type], figures_[cpu * max_record_types + type]);

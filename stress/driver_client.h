@@ -42,6 +42,9 @@ class driver_client {
   uint64_t received(uint32_t cpu, uint32_t type) const { return received_[cpu * max_record_types + type]; }
   // Dropped as LOSS records and, for gaps that nothing has followed, the published figures tell.
   uint64_t announced(uint32_t cpu, uint32_t type) const;
+  // Committed, and not in this reader's stream: the driver had no room or no memory for it. Announced, and not by CPU.
+  uint64_t lost(uint32_t type) const { return lost_[type]; }
+  uint64_t lost() const;
   // Overwritten before it was read, as LOSS records tell.
   uint64_t overwritten(uint32_t cpu, uint32_t type) const { return overwritten_[cpu * max_record_types + type]; }
   uint64_t own_events(uint32_t activity) const { return activities_[activity].own; }
@@ -80,7 +83,7 @@ class driver_client {
   uint64_t last_time_ = 0;
   uint32_t last_ring_ = 0;
   std::vector<uint64_t> next_position_;
-  std::vector<uint64_t> received_, announced_, figures_, overwritten_;
+  std::vector<uint64_t> received_, announced_, figures_, overwritten_, lost_;
   std::vector<activity_state> activities_;
   uint16_t own_type_ = 0;
   bool content_may_miss_ = false;

@@ -17,9 +17,9 @@ class scheduled_thread {
       host_ = std::thread(std::move(body));
       return;
     }
-    number_ = the_scheduler.the_turns().enroll();
-    host_ = std::thread([number = number_, body = std::move(body)]() mutable {
-      the_scheduler.the_turns().begin(number);
+    turn_ = the_scheduler.the_turns().enroll();
+    host_ = std::thread([turn = turn_, body = std::move(body)]() mutable {
+      the_scheduler.the_turns().begin(*turn);
       body();
       the_scheduler.the_turns().end();
     });
@@ -28,13 +28,13 @@ class scheduled_thread {
   scheduled_thread& operator=(scheduled_thread&&) = default;
 
   void join() {
-    if (the_scheduler.takes_turns()) the_scheduler.the_turns().join(number_);
+    if (the_scheduler.takes_turns()) the_scheduler.the_turns().join(*turn_);
     host_.join();
   }
   bool joinable() const { return host_.joinable(); }
 
  private:
-  uint32_t number_ = 0;
+  turns::thread* turn_ = nullptr;
   std::thread host_;
 };
 

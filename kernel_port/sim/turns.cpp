@@ -51,6 +51,7 @@ void turns::start(uint64_t seed, uint64_t most_points, observer observe, failure
   by_priority_ = next_random() % 3 == 0;
   skews_ = next_random();
   threads_[0].priority = next_random();
+  step_ = 100;
   now_ = started_at_ = (1000 + next_random() % 1000) * 1'000'000'000;
   plan_next();
 }
@@ -138,23 +139,23 @@ uint32_t turns::choose(bool yields) {
 }
 
 void turns::switch_away(const char* at, bool yields) {
-  const uint32_t from = running_;
+  thread& own = threads_[running_];
   const uint32_t to = choose(yields);
   plan_next();
-  hand_over(to, at);
-  if (to != from) stand(threads_[from]);
+  if (hand_over(to, at)) stand(own);
 }
 
-void turns::hand_over(uint32_t to, const char* at) {
+bool turns::hand_over(uint32_t to, const char* at) {
   note(uint64_t{to} << 32 ^ points_);
   note(now_);
   ++switches_;
   if (observe_) observe_({switches_, points_, now_ - started_at_, running_, to, at});
-  if (to == running_) return;
+  if (to == running_) return false;
   thread& next = threads_[to];
   running_ = to;
   next.go.store(1, std::memory_order_release);  // pairs with the acquire in stand: all that was done before the turn
   syscall(SYS_futex, &next.go, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  return true;
 }
 
 void turns::stand(thread& one) {
@@ -187,15 +188,16 @@ void turns::wake(parker& other) {
   }
 }
 
-uint32_t turns::enroll() {
+turns::thread* turns::enroll() {
   thread& made = threads_.emplace_back();
+  made.number = static_cast<uint32_t>(threads_.size() - 1);
   made.priority = next_random();
-  return static_cast<uint32_t>(threads_.size() - 1);
+  return &made;
 }
 
-void turns::begin(uint32_t who) {
-  own_turn = who;
-  stand(threads_[who]);
+void turns::begin(thread& own) {
+  own_turn = own.number;
+  stand(own);
 }
 
 void turns::end() {
@@ -208,8 +210,7 @@ void turns::end() {
   hand_over(to, "ends");
 }
 
-void turns::join(uint32_t who) {
-  thread& other = threads_[who];
+void turns::join(thread& other) {
   while (other.is != condition::ended) wait(other.joiner, {});
 }
 

@@ -56,15 +56,9 @@ class turns {
   uint64_t points() const { return points_; }
 
   // scheduled_thread's.
-  uint32_t enroll();          // the caller's new thread, ready to run
-  void begin(uint32_t who);   // by that thread: returns when it has its first turn
-  void end();                 // by that thread, last
-  void join(uint32_t who);    // returns when it has ended
-  uint32_t own_number() const;
-
- private:
   enum class condition : uint8_t { ready, waiting, ended };
   struct thread {
+    uint32_t number = 0;
     std::atomic<uint32_t> go{0};
     condition is = condition::ready;
     const parker* parked_in = nullptr;
@@ -73,11 +67,18 @@ class turns {
     parker joiner;
   };
 
+  thread* enroll();           // the caller's new thread, ready to run; stays where it is until the next start
+  void begin(thread& own);    // by that thread: returns when it has its first turn
+  void end();                 // by that thread, last
+  void join(thread& other);   // returns when it has ended
+  uint32_t own_number() const;
+
+ private:
   void switch_away(const char* at, bool yields);
   bool can_run(const thread& one) const;
   uint32_t choose(bool yields);
   void plan_next();
-  void hand_over(uint32_t to, const char* at);
+  bool hand_over(uint32_t to, const char* at);  // false: to who has it
   void stand(thread& one);
   [[noreturn]] void give_up(const char* why);
 
