@@ -263,6 +263,8 @@ void worker::sleep() {
   for (uint32_t attempt = 0;; ++attempt) {
     pause(attempt);
     result = pass();
+    // An epoch can begin in a batch that no record joins: its reader does not wait for one.
+    if (batch_irp_ != nullptr) break;
     if (result.emitted != 0 || result.end == pass_end::sink_full || result.may_sleep() ||
         InterlockedCompareExchange(&stopping_, 0, 0) != 0) {
       break;
@@ -270,7 +272,7 @@ void worker::sleep() {
     // Stopped by a head without a time, or by an idle ring's T: again after the margin. A request is not kept waiting.
     if (KeReadStateEvent(&attention_) != 0) break;
   }
-  if (result.may_sleep() && result.emitted == 0) {
+  if (result.may_sleep() && result.emitted == 0 && batch_irp_ == nullptr) {
     uint64_t ticks = 0;
     if (result.open_time != 0 && overdue_ticks_ != 0) {
       const uint64_t now = merge_.source().now();

@@ -4,6 +4,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cstdio>
 #include <cstdlib>
 
 #include "kernel_port/sim/scheduler.h"
@@ -51,6 +52,7 @@ void turns::start(uint64_t seed, uint64_t most_points, observer observe, failure
   by_priority_ = next_random() % 3 == 0;
   skews_ = next_random();
   threads_[0].priority = next_random();
+  threads_[0].state = &self();
   step_ = 100;
   now_ = started_at_ = (1000 + next_random() % 1000) * 1'000'000'000;
   plan_next();
@@ -151,6 +153,7 @@ bool turns::hand_over(uint32_t to, const char* at) {
   ++switches_;
   if (observe_) observe_({switches_, points_, now_ - started_at_, running_, to, at});
   if (to == running_) return false;
+  threads_[running_].stands_since = switches_;
   thread& next = threads_[to];
   running_ = to;
   next.go.store(1, std::memory_order_release);  // pairs with the acquire in stand: all that was done before the turn
@@ -197,6 +200,7 @@ turns::thread* turns::enroll() {
 
 void turns::begin(thread& own) {
   own_turn = own.number;
+  own.state = &self();
   stand(own);
 }
 
@@ -215,6 +219,18 @@ void turns::join(thread& other) {
 }
 
 void turns::give_up(const char* why) {
+  fprintf(stderr, "\nthreads that have not ended:\n");
+  for (const thread& each : threads_) {
+    if (each.is == condition::ended) continue;
+    const thread_state* const state = each.state;
+    const host_thread* const host = state != nullptr ? state->host : nullptr;
+    fprintf(stderr, "  %u: %s since switch %lu", each.number, each.is == condition::waiting ? "waits" : "can run", each.stands_since);
+    if (host != nullptr) {
+      fprintf(stderr, "; thread %u of process %u, CPU %u, IRQL %u%s%s", host->tid.load(), host->pid.load(), host->cpu_index.load(),
+              state->irql, state->critical != 0 ? ", in a critical region" : "", host->parked.load() != 0 ? ", suspended" : "");
+    }
+    fprintf(stderr, "\n");
+  }
   if (fail_) fail_(why);
   std::abort();
 }

@@ -59,6 +59,8 @@ class turns {
   enum class condition : uint8_t { ready, waiting, ended };
   struct thread {
     uint32_t number = 0;
+    uint64_t stands_since = 0;  // which switch
+    const thread_state* state = nullptr;
     std::atomic<uint32_t> go{0};
     condition is = condition::ready;
     const parker* parked_in = nullptr;

@@ -28,7 +28,14 @@ deterministic_activity::deterministic_activity(sim::machine& machine, const run_
 uint32_t deterministic_activity::tid() const { return first_activity_tid + index_; }
 
 void deterministic_activity::run() {
-  sim::activity here(machine_, index_ % plan_.cpus, pid_of_all, tid());
+  {
+    sim::activity here(machine_, index_ % plan_.cpus, pid_of_all, tid());
+    act(here);
+  }
+  ended_ = true;
+}
+
+void deterministic_activity::act(sim::activity& here) {
   KeInitializeDpc(dpc_.get(), &dpc_routine, this);
   for (uint32_t i = 0; i < plan_.steps; ++i) {
     if (random_.one_in(8)) here.migrate(random_.below(machine_.processors()));

@@ -19,12 +19,14 @@ class deterministic_activity {
 
   void run();
   uint32_t tid() const;
+  bool has_ended() const { return ended_; }
   struct tally {
     uint64_t attempted = 0, kept = 0, discarded = 0;
   };
   const tally& of_writer(uint32_t writer) const { return tallies_[writer]; }
 
  private:
+  void act(sim::activity& here);
   void step();
   void load_image();
   void live_and_die();
@@ -48,6 +50,7 @@ class deterministic_activity {
   uint64_t images_ = 0;
   uint32_t values_ = 0, lives_ = 0;
   std::unique_ptr<KDPC> dpc_;
+  bool ended_ = false;
   bool dpc_is_out_ = false;  // queued or running: two at once would mix up their numbers
 };
 

@@ -64,10 +64,11 @@ void deterministic_disturber::move_counter() {
 }
 
 void deterministic_disturber::suspend_one() {
-  const uint32_t tid = activities_[random_.below(plan_.activities)].tid();
-  if (!machine_.suspend_thread(tid)) return;
+  const deterministic_activity& one = activities_[random_.below(plan_.activities)];
+  if (!machine_.suspend_thread(one.tid())) return;
   pause_for(random_.below(2'000'000));
-  machine_.resume_thread(tid);
+  // Meanwhile it may act as another thread, one of a process that ends, and go by its own id again later.
+  while (!machine_.resume_thread(one.tid()) && !one.has_ended()) pause_for(1000);
 }
 
 void deterministic_disturber::open_and_ask() {

@@ -317,6 +317,39 @@ TEST(driver_clock, anchors_with_time_can_be_switched_off) {
   EXPECT_EQ(reader.anchors, 1u);
 }
 
+// The worker lets the margin pass before it sleeps, and the clock steps back meanwhile: the epoch begins in a batch that no record
+// joins. The read must not wait for one: it ends when it is cancelled, if it has not ended with the epoch.
+TEST(driver_clock, an_epoch_that_begins_while_the_worker_goes_to_sleep_holds_no_read_back) {
+  constexpr uint32_t margin = 20'000;  // microseconds
+  loaded_machine on({.counter_ahead = 1000 * hour, .service_parameters = {{u"Sluice", u"MarginMicroseconds", margin}}});
+  client reader(on.machine);
+  client other(on.machine);
+  (void)reader.drain();
+  for (int round = 0; round < 10; ++round) {
+    std::atomic<bool> ended{false};
+    std::thread reads([&] {
+      std::vector<uint8_t> buffer(protocol::min_read_bytes);
+      uint64_t bytes = 0;
+      const NTSTATUS status = reader.file.read(buffer, bytes);
+      EXPECT_TRUE(status == STATUS_SUCCESS || status == STATUS_CANCELLED) << status;
+      ended.store(true);
+    });
+    (void)other.statistics();  // answered by the worker, on its way to sleep
+    std::this_thread::sleep_for(std::chrono::microseconds(margin / 4));
+    on.machine.move_counter(-hour);
+    std::this_thread::sleep_for(std::chrono::microseconds(2 * margin));  // it sleeps, as a rule
+    const auto until = std::chrono::steady_clock::now() + patience;
+    while (!ended.load() && std::chrono::steady_clock::now() < until) {
+      reader.file.cancel();
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_TRUE(ended.load()) << "neither cancelled nor completed, in round " << round;
+    while (!ended.load()) sim::load_image({.base = 1});  // brings it to an end all the same
+    reads.join();
+    if (HasFailure()) return;
+  }
+}
+
 // The second callback is that for the system time (the first tells of CPUs): without it the driver loads all the same.
 TEST(driver_clock, without_the_callback_the_driver_loads) {
   sim::machine machine({.processors = 1});
