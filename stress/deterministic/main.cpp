@@ -18,13 +18,16 @@
 namespace {
 
 uint64_t current_seed = 0;
+uint64_t left_out_store = 0;
 const char* program = "sluice_deterministic";
 
 // Async-signal-safe: a bug check, a sanitizer's report and a crash end here, too.
 void say_how_to_repeat() {
-  char text[256];
-  const int length = snprintf(text, sizeof text, "\nseed %" PRIu64 "; again, with every switch: %s --seed %" PRIu64 " --trace\n", current_seed,
-                              program, current_seed);
+  char text[512];
+  char left_out[64] = "";
+  if (left_out_store != 0) snprintf(left_out, sizeof left_out, " --leave-out-store %" PRIu64, left_out_store);
+  const int length = snprintf(text, sizeof text, "\nseed %" PRIu64 "; again, with every switch: %s --seed %" PRIu64 "%s --trace\n",
+                              current_seed, program, current_seed, left_out);
   if (length > 0) (void)!write(STDERR_FILENO, text, static_cast<size_t>(length));
 }
 
@@ -67,6 +70,7 @@ int main(int argc, char** argv) {
   app.add_option("--runs", runs, "how many seeds")->capture_default_str();
   app.add_option("--from", from, "the first of them")->capture_default_str();
   app.add_flag("--trace", trace, "print every switch: number, points passed, the machine's time, from thread, to thread, where");
+  app.add_option("--leave-out-store", left_out_store, "a fault made by hand: the driver's n-th releasing store is not made");
   app.add_flag("--fingerprints", fingerprints, "print seed and fingerprint of every run");
   try {
     app.parse(argc, argv);
@@ -86,7 +90,7 @@ int main(int argc, char** argv) {
   uint64_t switches = 0, points = 0, records = 0;
   for (uint64_t i = 0; i < all; ++i) {
     current_seed = i < seeds.size() ? seeds[i] : from + (i - seeds.size());
-    const sluice::stress::run_result result = sluice::stress::run_deterministic(current_seed, trace);
+    const sluice::stress::run_result result = sluice::stress::run_deterministic(current_seed, trace, left_out_store);
     if (fingerprints) fmt::print("{} {:016x}\n", current_seed, result.fingerprint);
     switches += result.switches;
     points += result.points;

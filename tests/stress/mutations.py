@@ -183,7 +183,7 @@ MUTATIONS = [
              (RINGS, "longest_payload_ = main_.max_record() - record_header_size;", "longest_payload_ = max_record_limit;")),
     mutation("the driver's worker announces its sleep after its last look",
              ("kernel_port/driver/worker.cpp", "  channel_->wake().announce(announcement::any_close);\n  pass_result result{};", "  pass_result result{};"),
-             ("kernel_port/driver/worker.cpp", "  if (result.may_sleep() && result.emitted == 0) {", "  channel_->wake().announce(announcement::any_close);\n  if (result.may_sleep() && result.emitted == 0) {"),
+             ("kernel_port/driver/worker.cpp", "  if (result.may_sleep() && result.emitted == 0 &&", "  channel_->wake().announce(announcement::any_close);\n  if (result.may_sleep() && result.emitted == 0 &&"),
              runs=[DRIVER, DRIVER.replace("--no-perturb", "")]),
     mutation("the driver's batches lose a record when they are full",
              ("kernel_port/driver/worker.cpp", "if (!(direct_ ? open_batch() && batch_.add(record) : share_out(record))) return false;",
