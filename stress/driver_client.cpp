@@ -116,10 +116,12 @@ void driver_client::check_record(const batch_entry& entry, const record_header& 
     }
     last_time_ = time;
     last_ring_ = ring;
-    if (entry.position < next_position_[ring]) broken("M2", entry.cpu, "position {:#x} came twice", entry.position);
-    // What tells of a gap stands where the gap begins, and is no record of the ring.
-    const bool tells_of_gap = (entry.flags & batch_flag_overwritten) != 0;
-    next_position_[ring] = entry.position + (tells_of_gap ? 0 : record_stride(record_header_size + length));
+    // What tells of a gap stands where the gap begins, and is no record of the ring. A record that was set aside and then overwritten
+    // is a gap in front of what was read meanwhile.
+    if ((entry.flags & batch_flag_overwritten) == 0) {
+      if (entry.position < next_position_[ring]) broken("M2", entry.cpu, "position {:#x} came twice", entry.position);
+      next_position_[ring] = entry.position + record_stride(record_header_size + length);
+    }
   }
   if (entry.flags & batch_flag_overwritten) return check_loss(entry, payload, length);
   ++received_[entry.cpu * max_record_types + record.type];

@@ -64,11 +64,15 @@ void expect_all_by_itself(driver_client& client, statistics_reader& statistics) 
   }
 }
 
-void run_clients(sim::machine& machine, const run_plan& plan, run_result& result) {
+void run_clients(sim::machine& machine, const run_plan& plan, bool trace, run_result& result) {
   sim::turns& turns = sim::the_scheduler.the_turns();
   static const filler from(4096);
   driver_client client(machine, plan.all_cpus(), plan.activities * writers_per_activity, from);
-  client.set_observer([&turns](const batch_entry& entry, const record_header& record) {
+  client.set_observer([&turns, trace](const batch_entry& entry, const record_header& record) {
+    if (trace) {
+      fmt::print("{:24} read: CPU {}, lane {}, position {:#x}, type {}, time {}, flags {:#x}\n", "", entry.cpu, entry.lane, entry.position,
+                 record.type, time_of(record), entry.flags);
+    }
     turns.note(entry.position << 8 | entry.cpu);
     turns.note(time_of(record) ^ uint64_t{record.type} << 48 ^ uint64_t{entry.flags} << 56);
   });
@@ -159,7 +163,7 @@ run_result run_deterministic(uint64_t seed, bool trace, uint64_t left_out_store)
     {
       const sim::activity here(machine, 0, 4, 8);
       load(machine, plan);
-      run_clients(machine, plan, result);
+      run_clients(machine, plan, trace, result);
       const NTSTATUS unloaded = machine.unload_driver("Sluice");
       if (!NT_SUCCESS(unloaded)) broken("device", no_cpu, "unloading gave {:#x}", static_cast<uint32_t>(unloaded));
     }
