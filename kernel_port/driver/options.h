@@ -17,7 +17,8 @@
 //                               start, and after the system time was set      60
 //   Port                        1: the driver registers with the filter manager and opens the filter communication port.
 //                               0: it does neither, and calls nothing of the filter manager      1
-// All REG_DWORD. A value that contradicts another fails the start with STATUS_INVALID_PARAMETER.
+// All REG_DWORD: another type fails the start with STATUS_OBJECT_TYPE_MISMATCH, a value that contradicts another with
+// STATUS_INVALID_PARAMETER, and one that cannot be read with what the registry said.
 #pragma once
 
 #include "producers/channel.h"
@@ -59,7 +60,9 @@ struct driver_options {
   }
 };
 
-// Reads the Parameters subkey of the service. What is absent keeps its default. PASSIVE_LEVEL.
-SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL) driver_options read_options(PUNICODE_STRING registry_path);
+// Reads the Parameters subkey of the service. What is absent keeps its default; what is there and cannot be read, or is no REG_DWORD
+// (STATUS_OBJECT_TYPE_MISMATCH), is a failure: a driver does not run by other options than it was given. PASSIVE_LEVEL.
+[[nodiscard]] SLUICE_INIT_CODE _IRQL_requires_(PASSIVE_LEVEL)
+NTSTATUS read_options(PUNICODE_STRING registry_path, driver_options& options);
 
 }  // namespace sluice

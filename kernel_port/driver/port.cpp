@@ -10,18 +10,18 @@ constexpr int64_t slowest_retry = -100000000;  // 10 s
 
 class default_descriptor {
  public:
-  default_descriptor() {
-    if (!NT_SUCCESS(FltBuildDefaultSecurityDescriptor(&descriptor_, FLT_PORT_ALL_ACCESS))) descriptor_ = nullptr;
-  }
+  default_descriptor() : status_(FltBuildDefaultSecurityDescriptor(&descriptor_, FLT_PORT_ALL_ACCESS)) {}
   ~default_descriptor() {
-    if (descriptor_ != nullptr) FltFreeSecurityDescriptor(descriptor_);
+    if (NT_SUCCESS(status_)) FltFreeSecurityDescriptor(descriptor_);
   }
   default_descriptor(const default_descriptor&) = delete;
   default_descriptor& operator=(const default_descriptor&) = delete;
+  NTSTATUS status() const { return status_; }
   PSECURITY_DESCRIPTOR get() const { return descriptor_; }
 
  private:
   PSECURITY_DESCRIPTOR descriptor_ = nullptr;
+  const NTSTATUS status_;
 };
 
 }  // namespace
@@ -38,25 +38,15 @@ void port::start(PDRIVER_OBJECT driver, const kernel_functions& functions, chann
   for (slot& place : slots_) place.owner = this;
   status_ = bring_up();
   if (status_ != STATUS_FLT_NOT_INITIALIZED) return;
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
-  HANDLE handle = nullptr;
-  const NTSTATUS made = PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, &attributes, nullptr, nullptr, &run, this);
-  if (!NT_SUCCESS(made)) {
-    status_ = made;
-    return;
-  }
-  (void)ObReferenceObjectByHandle(handle, SYNCHRONIZE, nullptr, KernelMode, &thread_, nullptr);  // it was just made
-  ZwClose(handle);
+  const NTSTATUS made = thread_.start(&run, this);
+  if (!NT_SUCCESS(made)) status_ = made;
 }
 
 void port::stop() {
   PAGED_CODE();
-  if (thread_ != nullptr) {
+  if (thread_.started()) {
     KeSetEvent(&stopping_, IO_NO_INCREMENT, FALSE);
-    KeWaitForSingleObject(thread_, Executive, KernelMode, FALSE, nullptr);
-    ObDereferenceObject(thread_);
-    thread_ = nullptr;
+    thread_.join();
   }
   take_down();
 }
@@ -105,7 +95,7 @@ NTSTATUS port::bring_up() {
 NTSTATUS port::create_port() {
   PAGED_CODE();
   const default_descriptor descriptor;
-  if (descriptor.get() == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
+  if (!NT_SUCCESS(descriptor.status())) return descriptor.status();
   UNICODE_STRING name = unicode_literal(protocol::port_name);
   OBJECT_ATTRIBUTES attributes;
   InitializeObjectAttributes(&attributes, &name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, nullptr, descriptor.get());

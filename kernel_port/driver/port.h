@@ -95,7 +95,7 @@ class port {
   LONG status_ = STATUS_NOT_SUPPORTED;
   PFLT_FILTER filter_ = nullptr;
   PFLT_PORT server_ = nullptr;
-  PVOID thread_ = nullptr;
+  system_thread thread_;
   KEVENT stopping_{};
   slot slots_[protocol::max_port_clients];
   message_limit messages_{message_limit::of_all};

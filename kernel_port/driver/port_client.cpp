@@ -14,14 +14,8 @@ NTSTATUS port_client::start(const kernel_functions& functions, PFLT_PORT port, c
   port_ = port;
   KeInitializeEvent(&ready_, SynchronizationEvent, FALSE);
   if (!stream_.create(functions, what, boot, frequency, &ready_)) return STATUS_INSUFFICIENT_RESOURCES;
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
-  HANDLE handle = nullptr;
-  NTSTATUS status = PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, &attributes, nullptr, nullptr, &run, this);
+  const NTSTATUS status = thread_.start(&run, this);
   if (!NT_SUCCESS(status)) return status;
-  status = ObReferenceObjectByHandle(handle, SYNCHRONIZE, nullptr, KernelMode, &thread_, nullptr);
-  ZwClose(handle);
-  if (!NT_SUCCESS(status)) return status;  // cannot be, for a handle that was just made
   if (clients_.add(stream_)) return STATUS_SUCCESS;
   end_thread();
   return STATUS_CONNECTION_COUNT_LIMIT;
@@ -39,9 +33,7 @@ void port_client::stop() {
 void port_client::end_thread() {
   InterlockedExchange(&stopping_, 1);
   KeSetEvent(&ready_, IO_NO_INCREMENT, FALSE);
-  KeWaitForSingleObject(thread_, Executive, KernelMode, FALSE, nullptr);
-  ObDereferenceObject(thread_);
-  thread_ = nullptr;
+  thread_.join();
 }
 
 VOID NTAPI port_client::run(PVOID context) {

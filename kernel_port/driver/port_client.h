@@ -6,6 +6,7 @@
 
 #include "kernel_port/driver/distribution.h"
 #include "kernel_port/driver/message_limit.h"
+#include "kernel_port/driver/system_thread.h"
 
 namespace sluice {
 
@@ -41,7 +42,7 @@ class port_client {
   PFLT_PORT port_ = nullptr;  // FltCloseClientPort makes it null while the thread may be in FltSendMessage: it allows that
   client_stream stream_;
   message_limit messages_{message_limit::of_client};
-  PVOID thread_ = nullptr;
+  system_thread thread_;
   KEVENT ready_{};
   LONG stopping_ = 0;
 };

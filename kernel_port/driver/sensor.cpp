@@ -35,7 +35,9 @@ NTSTATUS sensor::create(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path, se
   if (memory == nullptr) return STATUS_INSUFFICIENT_RESOURCES;
   sensor* const made = new (in_place{}, memory) sensor();
   made->functions_ = functions;
-  const NTSTATUS status = made->start(driver, read_options(registry_path));
+  driver_options options;
+  NTSTATUS status = read_options(registry_path, options);
+  if (NT_SUCCESS(status)) status = made->start(driver, options);
   if (!NT_SUCCESS(status)) {
     destroy(made);
     return status;

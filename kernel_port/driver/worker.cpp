@@ -45,29 +45,16 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
   anchor_ticks_ = frequency_ * options.anchor_seconds;
   write_anchor();  // before any event
   time_watch_.start(&system_time_was_set, this);
-
-  OBJECT_ATTRIBUTES attributes;
-  InitializeObjectAttributes(&attributes, nullptr, OBJ_KERNEL_HANDLE, nullptr, nullptr);
-  HANDLE handle = nullptr;
-  const NTSTATUS created =
-      PsCreateSystemThread(&handle, THREAD_ALL_ACCESS, &attributes, nullptr, nullptr, &run, this);
-  if (!NT_SUCCESS(created)) return created;
-  // Cannot fail for a handle that was just made; the thread is waited for by its object.
-  const NTSTATUS referenced =
-      ObReferenceObjectByHandle(handle, SYNCHRONIZE, nullptr, KernelMode, &thread_, nullptr);
-  ZwClose(handle);
-  return referenced;
+  return thread_.start(&run, this);
 }
 
 void worker::stop() {
   PAGED_CODE();
   time_watch_.stop();
-  if (thread_ != nullptr) {
+  if (thread_.started()) {
     InterlockedExchange(&stopping_, 1);
     KeSetEvent(&attention_, IO_NO_INCREMENT, FALSE);
-    KeWaitForSingleObject(thread_, Executive, KernelMode, FALSE, nullptr);
-    ObDereferenceObject(thread_);
-    thread_ = nullptr;
+    thread_.join();
   }
   if (dpcs_ran_) KeFlushQueuedDpcs();  // the last one may not have returned when it was waited for
   if (requests_started_) cancel(nullptr);

@@ -13,6 +13,7 @@
 #include "kernel_port/driver/options.h"
 #include "kernel_port/driver/protocol.h"
 #include "kernel_port/driver/request_queue.h"
+#include "kernel_port/driver/system_thread.h"
 #include "kernel_port/driver/time_watch.h"
 #include "pipeline/batch_writer.h"
 #include "pipeline/native_merge.h"
@@ -213,7 +214,7 @@ class worker {
   LONG system_time_set_ = 0;
   time_watch time_watch_;
 
-  PVOID thread_ = nullptr;
+  system_thread thread_;
   KEVENT attention_{};  // something to do: a request came, a client, stop
   KEVENT closed_{};     // a record was closed while the announcement asked for it
   LONG stopping_ = 0;

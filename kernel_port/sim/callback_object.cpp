@@ -151,6 +151,7 @@ extern "C" {
 NTSTATUS ExCreateCallback(PCALLBACK_OBJECT* CallbackObject, POBJECT_ATTRIBUTES ObjectAttributes, BOOLEAN Create,
                           BOOLEAN AllowMultipleCallbacks) {
   require_irql_at_most(PASSIVE_LEVEL, "ExCreateCallback");
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::callback_object); failed != STATUS_SUCCESS) return failed;
   const PUNICODE_STRING name = ObjectAttributes->ObjectName;
   return the_machine().callbacks.open(
       *CallbackObject,

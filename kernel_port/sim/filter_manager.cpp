@@ -79,6 +79,7 @@ NTSTATUS filter_manager::register_filter(PDRIVER_OBJECT driver_object, const FLT
 
 // The machine has one volume. What a filter that attaches would see of it is not modelled.
 NTSTATUS filter_manager::start_filtering(PFLT_FILTER filter) {
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::filtering_start); failed != STATUS_SUCCESS) return failed;
   {
     internal_lock lock(mutex_);
     if (known(filter, "FltStartFiltering").started) return STATUS_INVALID_PARAMETER;
@@ -390,6 +391,7 @@ VOID FltUnregisterFilter(PFLT_FILTER Filter) {
 
 NTSTATUS FltBuildDefaultSecurityDescriptor(PSECURITY_DESCRIPTOR* SecurityDescriptor, ACCESS_MASK DesiredAccess) {
   require_irql_at_most(PASSIVE_LEVEL, "FltBuildDefaultSecurityDescriptor");
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::default_descriptor); failed != STATUS_SUCCESS) return failed;
   return the_machine().filters.build_descriptor(SecurityDescriptor, DesiredAccess);
 }
 

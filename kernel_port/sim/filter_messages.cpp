@@ -181,6 +181,7 @@ NTSTATUS FltSendMessage(PFLT_FILTER Filter, PFLT_PORT* ClientPort, PVOID SenderB
   sender.length = SenderBufferLength;
   sender.reply = static_cast<uint8_t*>(ReplyBuffer);
   sender.reply_room = ReplyBuffer != nullptr ? *ReplyLength : 0;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::message_sending); failed != STATUS_SUCCESS) return failed;
   const NTSTATUS status = the_machine().filters.send(Filter, ClientPort, sender, Timeout);
   if (ReplyBuffer != nullptr) *ReplyLength = sender.replied;
   return status;

@@ -76,6 +76,7 @@ class machine::implementation {
   std::vector<host_thread*> free_hosts_;
 
   struct failure_counter {
+    std::atomic<uint64_t> calls{0};
     std::atomic<uint64_t> left{0};  // 0: off. Set by fail_call (release) after the status, counted down by who fails (acquire)
     std::atomic<NTSTATUS> status{STATUS_INSUFFICIENT_RESOURCES};
   };

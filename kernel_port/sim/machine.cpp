@@ -69,7 +69,8 @@ machine::implementation::~implementation() {
 }
 
 NTSTATUS machine::implementation::injected_failure(machine::failure kind) {
-  auto& [left, status] = failures_[static_cast<size_t>(kind)];
+  auto& [calls, left, status] = failures_[static_cast<size_t>(kind)];
+  calls.fetch_add(1, std::memory_order_relaxed);
   uint64_t value = left.load(std::memory_order_acquire);
   while (value != 0 && !left.compare_exchange_weak(value, value - 1, std::memory_order_acquire)) {
   }
@@ -213,6 +214,10 @@ void machine::fail_call(failure kind, uint64_t nth, NTSTATUS status) {
   counter.left.store(nth, std::memory_order_release);
 }
 
+uint64_t machine::calls(failure kind) const {
+  return implementation_->failures_[static_cast<size_t>(kind)].calls.load(std::memory_order_relaxed);
+}
+
 machine::usage machine::in_use() const {
   implementation& state = *implementation_;
   const auto pool = state.pool.in_use(nullptr, true);
@@ -233,7 +238,8 @@ machine::usage machine::in_use() const {
           state.filters.connection_count(),
           state.filters.instance_count(),
           state.changes.count() + state.callbacks.count(),
-          state.mappings.count()};
+          state.mappings.count(),
+          state.handles.count()};
 }
 
 NTSTATUS machine::add_processor() {

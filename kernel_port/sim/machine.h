@@ -96,10 +96,22 @@ class machine {
     filter_registration,
     port_creation,
     callback_registration,  // of processor changes, and in callback objects
-    user_mapping            // MmMapLockedPagesSpecifyCache
+    user_mapping,           // MmMapLockedPagesSpecifyCache
+    handle_opening,         // ObOpenObjectByPointer
+    handle_reference,       // ObReferenceObjectByHandle
+    object_lookup,          // PsLookupProcessByProcessId, PsLookupThreadByThreadId
+    thread_query,           // ZwQueryInformationThread
+    name_query,             // ObQueryNameString with room for the name, CmCallbackGetKeyObjectID
+    registry_read,          // ZwOpenKey, ZwQueryValueKey
+    callback_object,        // ExCreateCallback
+    default_descriptor,     // FltBuildDefaultSecurityDescriptor
+    filtering_start,        // FltStartFiltering
+    message_sending         // FltSendMessage
   };
-  static constexpr size_t failure_kinds = static_cast<size_t>(failure::user_mapping) + 1;  // the last one's, and 1
+  static constexpr size_t failure_kinds = static_cast<size_t>(failure::message_sending) + 1;  // the last one's, and 1
   void fail_call(failure kind, uint64_t nth, NTSTATUS status = STATUS_INSUFFICIENT_RESOURCES);
+  // Calls of that kind since the machine started, those that failed included.
+  uint64_t calls(failure kind) const;
 
   // What the drivers hold now.
   struct usage {
@@ -107,6 +119,7 @@ class machine {
     uint64_t filters, filter_connections, filter_instances;
     uint64_t callbacks = 0;  // of processor changes, and in callback objects
     uint64_t user_mappings = 0;
+    uint64_t handles = 0;  // of the kernel
   };
   usage in_use() const;
 

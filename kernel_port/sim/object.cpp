@@ -78,6 +78,11 @@ void* handle_table::reference(HANDLE handle, ACCESS_MASK* access) {
   return found->second.object;
 }
 
+uint64_t handle_table::count() {
+  internal_lock lock(mutex);
+  return entries.size();
+}
+
 bool handle_table::close(HANDLE handle) {
   void* object = nullptr;
   {
@@ -114,6 +119,7 @@ NTSTATUS ObReferenceObjectByHandle(HANDLE Handle, ACCESS_MASK, POBJECT_TYPE Obje
                                    PVOID* Object, POBJECT_HANDLE_INFORMATION HandleInformation) {
   require_irql_at_most(PASSIVE_LEVEL, "ObReferenceObjectByHandle");
   *Object = nullptr;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::handle_reference); failed != STATUS_SUCCESS) return failed;
   void* object = nullptr;
   if (Handle == NtCurrentThread()) {
     reference_object(object = PsGetCurrentThread());
@@ -143,6 +149,7 @@ NTSTATUS ObOpenObjectByPointer(PVOID Object, ULONG, PACCESS_STATE, ACCESS_MASK D
                                KPROCESSOR_MODE, PHANDLE Handle) {
   require_irql_at_most(PASSIVE_LEVEL, "ObOpenObjectByPointer");
   if (ObjectType && header_of(Object)->type != ObjectType) return STATUS_OBJECT_TYPE_MISMATCH;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::handle_opening); failed != STATUS_SUCCESS) return failed;
   *Handle = the_machine().handles.insert(Object, DesiredAccess);
   return STATUS_SUCCESS;
 }

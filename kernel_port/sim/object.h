@@ -55,6 +55,7 @@ struct handle_table {
   // Null if there is no such handle; a reference for the caller.
   void* reference(HANDLE handle, ACCESS_MASK* access = nullptr);
   bool close(HANDLE handle);
+  uint64_t count();
 };
 
 }  // namespace sluice::sim

@@ -324,12 +324,14 @@ PEPROCESS IoThreadToProcess(PETHREAD Thread) {
 
 NTSTATUS PsLookupProcessByProcessId(HANDLE ProcessId, PEPROCESS* Process) {
   require_irql_at_most(APC_LEVEL, "PsLookupProcessByProcessId");
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::object_lookup); failed != STATUS_SUCCESS) return failed;
   *Process = the_machine().processes.reference_process(HandleToULong(ProcessId));
   return *Process ? STATUS_SUCCESS : STATUS_INVALID_CID;
 }
 
 NTSTATUS PsLookupThreadByThreadId(HANDLE ThreadId, PETHREAD* Thread) {
   require_irql_at_most(APC_LEVEL, "PsLookupThreadByThreadId");
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::object_lookup); failed != STATUS_SUCCESS) return failed;
   *Thread = the_machine().processes.reference_thread(HandleToULong(ThreadId));
   return *Thread ? STATUS_SUCCESS : STATUS_INVALID_CID;
 }
@@ -372,6 +374,7 @@ NTSTATUS ZwQueryInformationThread(HANDLE ThreadHandle, THREADINFOCLASS ThreadInf
                                   PVOID ThreadInformation, ULONG ThreadInformationLength,
                                   PULONG ReturnLength) {
   require_irql_at_most(PASSIVE_LEVEL, "ZwQueryInformationThread");
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::thread_query); failed != STATUS_SUCCESS) return failed;
   if (ThreadInformationClass != ThreadQuerySetWin32StartAddress) return STATUS_INVALID_INFO_CLASS;
   if (ThreadInformationLength != sizeof(PVOID)) return STATUS_INFO_LENGTH_MISMATCH;
   PVOID object = nullptr;

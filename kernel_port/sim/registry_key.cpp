@@ -85,6 +85,7 @@ NTSTATUS CmCallbackGetKeyObjectID(PLARGE_INTEGER Cookie, PVOID Object, PULONG_PT
   require_irql_at_most(APC_LEVEL, "CmCallbackGetKeyObjectID");
   key_object& key = require_key_object(Object, "CmCallbackGetKeyObjectID");
   if (!the_machine().registry.knows(Cookie->QuadPart)) return STATUS_INVALID_PARAMETER;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::name_query); failed != STATUS_SUCCESS) return failed;
   internal_lock lock(key.mutex);
   if (ObjectID != nullptr) *ObjectID = identifier_of(key);
   if (ObjectName != nullptr) {
@@ -143,6 +144,7 @@ NTSTATUS ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo
   const auto bytes = static_cast<USHORT>(std::min<size_t>(key.path.size() * sizeof(WCHAR), 0xfffc));
   *ReturnLength = static_cast<ULONG>(sizeof(OBJECT_NAME_INFORMATION) + bytes + sizeof(WCHAR));
   if (Length < *ReturnLength) return STATUS_INFO_LENGTH_MISMATCH;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::name_query); failed != STATUS_SUCCESS) return failed;
   ObjectNameInfo->Name = {bytes, static_cast<USHORT>(bytes + sizeof(WCHAR)),
                           reinterpret_cast<PWCH>(ObjectNameInfo + 1)};
   memcpy(ObjectNameInfo->Name.Buffer, key.path.data(), bytes);
@@ -158,6 +160,7 @@ NTSTATUS ZwCreateKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRI
 
 NTSTATUS ZwOpenKey(PHANDLE KeyHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes) {
   require_irql_at_most(PASSIVE_LEVEL, "ZwOpenKey");
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::registry_read); failed != STATUS_SUCCESS) return failed;
   return open(KeyHandle, DesiredAccess, ObjectAttributes, false, nullptr);
 }
 
@@ -181,6 +184,7 @@ NTSTATUS ZwQueryValueKey(HANDLE KeyHandle, PUNICODE_STRING ValueName,
                          KEY_VALUE_INFORMATION_CLASS KeyValueInformationClass, PVOID KeyValueInformation,
                          ULONG Length, PULONG ResultLength) {
   if (KeyValueInformationClass != KeyValuePartialInformation) return STATUS_INVALID_PARAMETER;
+  if (const NTSTATUS failed = the_machine().injected_failure(machine::failure::registry_read); failed != STATUS_SUCCESS) return failed;
   return with_key(KeyHandle, "ZwQueryValueKey", [&](key_object& key) -> NTSTATUS {
     registry_tree::value found;
     const NTSTATUS status = query_key_value(key, text_of(ValueName), found, {});

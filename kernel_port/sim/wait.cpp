@@ -203,6 +203,15 @@ NTSTATUS KeWaitForSingleObject(PVOID Object, KWAIT_REASON, KPROCESSOR_MODE, BOOL
   return wait_checked(1, &Object, false, Timeout, "KeWaitForSingleObject");
 }
 
+NTSTATUS ZwWaitForSingleObject(HANDLE Handle, BOOLEAN, PLARGE_INTEGER Timeout) {
+  require_irql_at_most(PASSIVE_LEVEL, "ZwWaitForSingleObject");
+  PVOID object = the_machine().handles.reference(Handle);
+  if (object == nullptr) return STATUS_INVALID_HANDLE;
+  const NTSTATUS status = wait_checked(1, &object, false, Timeout, "ZwWaitForSingleObject");
+  dereference_object(object);
+  return status;
+}
+
 NTSTATUS KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON,
                                   KPROCESSOR_MODE, BOOLEAN, PLARGE_INTEGER Timeout,
                                   PKWAIT_BLOCK WaitBlockArray) {

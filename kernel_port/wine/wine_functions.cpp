@@ -52,6 +52,7 @@ constexpr kernel_function table[] = {
     {"ZwOpenKey", nullptr, PASSIVE_LEVEL},
     {"ZwQueryValueKey", nullptr, PASSIVE_LEVEL},
     {"ZwSetSecurityObject", nullptr, PASSIVE_LEVEL},
+    {"ZwWaitForSingleObject", nullptr, APC_LEVEL},
     {"__C_specific_handler", nullptr, any_irql},
     {"memcmp", nullptr, any_irql},
     {"memcpy", nullptr, any_irql},

@@ -61,6 +61,21 @@ TEST(driver_load, options_that_contradict_each_other_fail_the_start) {
   }
 }
 
+// What was configured and cannot be had is no default: the driver says so, and does not run by other options.
+TEST(driver_load, an_option_that_is_no_number_fails_the_start) {
+  for (const size_t bytes : {size_t{2}, size_t{8}, size_t{100}}) {
+    sim::machine machine({.service_parameters = {{u"Sluice", u"RingBytes", 64 * 1024}}});
+    sim::activity starter(machine, 0, 4, 8);
+    const std::vector<uint8_t> text(bytes, 'x');
+    ASSERT_EQ(sim::registry_set_value({.key = u"\\REGISTRY\\MACHINE\\SYSTEM\\CurrentControlSet\\Services\\Sluice\\Parameters",
+                                       .value = u"MarginMicroseconds",
+                                       .type = REG_SZ,
+                                       .data = text}),
+              STATUS_SUCCESS);
+    EXPECT_EQ(machine.load_driver("Sluice", &test_driver_entry), STATUS_OBJECT_TYPE_MISMATCH) << bytes;
+  }
+}
+
 // Every call that can fail, at each of its occurrences: what the kernel answered comes back, and nothing is left behind.
 TEST(driver_load, a_failure_at_any_step_leaves_nothing_and_gives_its_own_status) {
   using failure = sim::machine::failure;

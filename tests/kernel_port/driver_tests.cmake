@@ -3,6 +3,7 @@ add_executable(driver_test
   driver_code_sections_test.cpp
   driver_device_test.cpp
   driver_events_test.cpp
+  driver_failures_test.cpp
   driver_hold_test.cpp
   driver_overwrite_test.cpp
   driver_filter_limit_test.cpp

@@ -89,6 +89,7 @@ VOID ObDereferenceObjectDeferDelete(PVOID Object);
 // Keys only. STATUS_INFO_LENGTH_MISMATCH: too short; ReturnLength says what it takes. PASSIVE.
 NTSTATUS ObQueryNameString(PVOID Object, POBJECT_NAME_INFORMATION ObjectNameInfo, ULONG Length, PULONG ReturnLength);
 NTSTATUS ZwClose(HANDLE Handle);
+NTSTATUS ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout);
 
 // Callback objects. Create: PASSIVE. Register, unregister (which waits for running calls): <= APC. Notify: <= DISPATCH; the routines
 // run at that IRQL.
