@@ -43,6 +43,7 @@ set(SLUICE_CONNECTED_TOOL_SOURCES
   tool/connected_watch.cpp
   tool/filter_option.cpp
   tool/option_values.cpp
+  tool/program.cpp
   tool/select_types.cpp
   tool/simulate_report.cpp
   tool/stop_signals.cpp)

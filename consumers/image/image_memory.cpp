@@ -27,7 +27,7 @@ int open_file(const std::string& path) {
 
 }  // namespace
 
-image_memory::image_memory(const std::string& path) : descriptor_(open_file(path)) {
+image_memory::image_memory(const std::string& path) : path_(path), descriptor_(open_file(path)) {
   try {
     struct stat about {};
     if (::fstat(descriptor_, &about) != 0) fail(path, std::strerror(errno));
@@ -126,7 +126,9 @@ size_t image_memory::read_file(uint64_t offset, std::span<uint8_t> to) const {
   while (done < to.size() && offset + done < file_bytes_) {
     const ssize_t n = ::pread(descriptor_, to.data() + done, to.size() - done, static_cast<off_t>(offset + done));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) break;
+    // Not damage: what stands there is not known.
+    if (n < 0) fail(path_, fmt::format("at offset {}: {}", offset + done, std::strerror(errno)));
+    if (n == 0) break;
     done += static_cast<size_t>(n);
   }
   return done;

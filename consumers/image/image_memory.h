@@ -37,6 +37,7 @@ class image_memory {
     uint64_t bytes;
   };
 
+  // Throws image_error, as reading does where the file cannot be read: that is no damage.
   explicit image_memory(const std::string& path);
   ~image_memory();
   image_memory(const image_memory&) = delete;
@@ -62,6 +63,7 @@ class image_memory {
   void read_core();
   size_t read_file(uint64_t offset, std::span<uint8_t> to) const;
 
+  const std::string path_;
   int descriptor_;
   image_kind kind_ = image_kind::raw;
   uint64_t file_bytes_ = 0;

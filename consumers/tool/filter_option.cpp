@@ -63,10 +63,6 @@ int check_filter(const std::string& path) {
   } else {
     for (const std::string& line : filter::describe(rules, names)) fmt::print("{}\n", line);
   }
-  if (std::fflush(stdout) != 0) {
-    fmt::print(stderr, "sluice: stdout could not be written\n");
-    return exit_wrong_use;
-  }
   return exit_ok;
 }
 

@@ -4,7 +4,6 @@
 
 #include <csignal>
 #include <cstdio>
-#include <exception>
 #include <memory>
 #include <optional>
 
@@ -16,6 +15,7 @@
 #include "consumers/tool/image_session.h"
 #include "consumers/tool/image_stats.h"
 #include "consumers/tool/live_session.h"
+#include "consumers/tool/program.h"
 #include "consumers/tool/record.h"
 #include "consumers/tool/replay_session.h"
 #include "consumers/tool/simulate.h"
@@ -85,12 +85,8 @@ int run(const command_line& parsed) {
 int main(int count, char** arguments) {
   keep_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);
-  const command_line parsed = parse_command_line(count, arguments);
-  if (parsed.run == command_line::command::none) return parsed.exit_code;
-  try {
-    return run(parsed);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "sluice: %s\n", error.what());
-    return exit_wrong_use;
-  }
+  return run_program([&] {
+    const command_line parsed = parse_command_line(count, arguments);
+    return parsed.run == command_line::command::none ? parsed.exit_code : run(parsed);
+  });
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <system_error>
 
 #include "producers/registry_producer.h"
@@ -61,9 +62,10 @@ running_driver::running_driver(const watch_options& options, PDRIVER_INITIALIZE 
     : memory_(make_memory(options.memory_path)), machine_(machine_options_of(options, memory_.get())) {
   const NTSTATUS status = machine_.load_driver(driver_name, entry);
   if (!NT_SUCCESS(status)) {
-    throw source_error(
-        fmt::format("the driver did not load: NT status 0x{:08x} (rings of {} bytes on {} virtual CPUs)",
-                    static_cast<uint32_t>(status), options.ring_bytes, machine_.options().processors));
+    const std::string why = memory_ != nullptr && memory_->error() != 0
+                                ? fmt::format("{}: {}", memory_->path(), std::strerror(memory_->error()))
+                                : fmt::format("rings of {} bytes on {} virtual CPUs", options.ring_bytes, machine_.options().processors);
+    throw source_error(fmt::format("the driver did not load: NT status 0x{:08x} ({})", static_cast<uint32_t>(status), why));
   }
 }
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <system_error>
 
 #include "consumers/nt/simulated_system.h"
 #include "consumers/nt/socket_name.h"
@@ -50,7 +52,7 @@ class simulation {
                            // Live events tell of this machine's processes themselves; a recording's have its own numbers.
                            {.path = path_, .tells_of_processes = kind == source_kind::synthetic});
     std::printf("serving %s\n", path_.c_str());
-    std::fflush(stdout);
+    if (std::fflush(stdout) != 0 && errno != EPIPE) throw std::system_error(errno, std::generic_category(), "stdout");
     say("{}", session_.title());
     bool began = true;
     if (options_.waits_for_client) {

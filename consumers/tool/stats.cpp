@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <cstring>
-#include <fstream>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "consumers/event_stream.h"
+#include "consumers/os/input_file.h"
 #include "consumers/recording/file_source.h"
 #include "consumers/stream_clock.h"
 #include "consumers/tool/command_line.h"
@@ -32,10 +33,14 @@ const char* name_of(recording::end_reason reason) {
 }  // namespace
 
 bool is_recording(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
+  os::input_file file(path);
   char magic[sizeof recording::header_magic] = {};
-  if (!file || !file.read(magic, sizeof magic)) return false;
-  return std::memcmp(magic, recording::header_magic, sizeof magic) == 0;
+  size_t read = 0;
+  for (size_t n = 1; file.error() == 0 && n != 0 && read < sizeof magic; read += n) {
+    n = file.read(std::span(magic).subspan(read));
+  }
+  if (file.error() != 0) throw source_error(fmt::format("cannot read {}: {}", path, std::strerror(file.error())));
+  return read == sizeof magic && std::memcmp(magic, recording::header_magic, sizeof magic) == 0;
 }
 
 int stats(const command_line& asked) {

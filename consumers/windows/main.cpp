@@ -10,6 +10,7 @@
 #include "consumers/tool/connected_requests.h"
 #include "consumers/tool/connected_watch.h"
 #include "consumers/tool/filter_option.h"
+#include "consumers/tool/program.h"
 #include "consumers/tool/stop_signals.h"
 #include "consumers/windows/command_line.h"
 
@@ -47,13 +48,14 @@ int run(const command_line& parsed) {
 }
 
 // What a status means to whoever has the tool in hand.
-const char* hint(sluice::nt_status status) {
-  switch (status) {
-    case sluice::nt::object_name_not_found: return "the driver is not loaded (sc start sluice)";
-    case sluice::nt::access_denied: return "that takes an administrator";
-    case sluice::nt::not_supported: return "this kernel, or the driver's options, do not offer it; --transport chooses another way";
-    case sluice::nt::sharing_violation: return "another client has it";
-    default: return nullptr;
+std::string hint(const std::exception& error) {
+  const auto* const by_kernel = dynamic_cast<const sluice::nt_error*>(&error);
+  switch (by_kernel != nullptr ? by_kernel->status() : sluice::nt::success) {
+    case sluice::nt::object_name_not_found: return ": the driver is not loaded (sc start sluice)";
+    case sluice::nt::access_denied: return ": that takes an administrator";
+    case sluice::nt::not_supported: return ": this kernel, or the driver's options, do not offer it; --transport chooses another way";
+    case sluice::nt::sharing_violation: return ": another client has it";
+    default: return "";
   }
 }
 
@@ -65,17 +67,11 @@ int wmain(int count, wchar_t** arguments) {
   ::_setmode(1, _O_BINARY);
   ::_setmode(2, _O_BINARY);
   std::setvbuf(stderr, nullptr, _IONBF, 0);  // what is said is said at once; not every C run-time library has it so
-  std::vector<std::string> words;
-  for (int i = 1; i < count; ++i) words.push_back(sluice::os::from_wide(arguments[i]));
-  const command_line parsed = parse_windows_command_line(std::move(words));
-  if (parsed.run == command_line::command::none) return parsed.exit_code;
-  try {
-    return run(parsed);
-  } catch (const sluice::nt_error& error) {
-    const char* const means = hint(error.status());
-    std::fprintf(stderr, "sluice: %s%s%s\n", error.what(), means != nullptr ? ": " : "", means != nullptr ? means : "");
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "sluice: %s\n", error.what());
-  }
-  return exit_wrong_use;
+  const auto whole = [&] {
+    std::vector<std::string> words;
+    for (int i = 1; i < count; ++i) words.push_back(sluice::os::from_wide(arguments[i]));
+    const command_line parsed = parse_windows_command_line(std::move(words));
+    return parsed.run == command_line::command::none ? parsed.exit_code : run(parsed);
+  };
+  return run_program(whole, &hint);
 }

@@ -2,7 +2,7 @@
 // a thread that runs and one that can be waited for.
 #pragma once
 
-#include <ntifs.h>
+#include "kernel_port/nt/nt.h"
 
 namespace sluice {
 

@@ -28,7 +28,7 @@ void call_routine(notify_slot& slot, void* routine, const char* what, Call&& cal
   the_scheduler.point(point_kind::callback);
   inside_routine inside(slot);
   driver_call checked(slot.driver, routine, what);
-  call();
+  into_driver(call);
 }
 
 // Some routines come at PASSIVE_LEVEL or, as the documentation or the field warns, at APC_LEVEL; the seed

@@ -84,7 +84,7 @@ void run_dpcs(processor& cpu, thread_state& thread) {
       __atomic_store_n(&dpc->DpcData, nullptr, __ATOMIC_RELEASE);
     }
     the_scheduler.point(point_kind::dpc);
-    routine(dpc, context, argument1, argument2);
+    into_driver([&] { routine(dpc, context, argument1, argument2); });
     if (thread.irql != DISPATCH_LEVEL) {
       stop(bug::IRQL_UNEXPECTED_VALUE, static_cast<uint64_t>(thread.irql) << 16 | DISPATCH_LEVEL << 8,
            reinterpret_cast<uint64_t>(routine), 0, 0, "A DPC routine returned at IRQL %u.", thread.irql);

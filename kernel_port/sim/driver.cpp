@@ -123,7 +123,7 @@ NTSTATUS machine::load_driver(std::string_view name, PDRIVER_INITIALIZE entry) {
                             driver->service_name);
     const initializing_driver with_its_code;
     driver_call checked(driver, reinterpret_cast<const void*>(entry), "DriverEntry");
-    status = entry(driver->object, path.get());
+    status = into_driver([&] { return entry(driver->object, path.get()); });
   }
   if (!NT_SUCCESS(status)) {
     require_nothing_left(*driver, "failed to load");
@@ -147,7 +147,7 @@ NTSTATUS machine::unload_driver(std::string_view name) {
   // The filter manager puts its own unload routine in front of the driver's.
   if (unload_filter) {
     driver_call checked(driver, reinterpret_cast<const void*>(unload_filter), "A filter's unload callback");
-    const NTSTATUS status = unload_filter(0);
+    const NTSTATUS status = into_driver([&] { return unload_filter(0); });
     if (!NT_SUCCESS(status)) {
       state.devices.refuse_unload(*driver);
       return status;
@@ -155,7 +155,7 @@ NTSTATUS machine::unload_driver(std::string_view name) {
   }
   if (unload) {
     driver_call checked(driver, reinterpret_cast<const void*>(unload), "DriverUnload");
-    unload(driver->object);
+    into_driver([&] { unload(driver->object); });
   }
   require_nothing_left(*driver, "was unloaded");
   state.devices.remove_driver(driver);

@@ -91,8 +91,10 @@ NTSTATUS filter_manager::start_filtering(PFLT_FILTER filter) {
     const FLT_RELATED_OBJECTS objects{sizeof(FLT_RELATED_OBJECTS), 0, filter, nullptr, nullptr, nullptr, nullptr};
     const callback_scope scope(filter, reinterpret_cast<const void*>(filter->instance_setup),
                                "An instance setup callback");
-    attached = filter->instance_setup(&objects, FLTFL_INSTANCE_SETUP_AUTOMATIC_ATTACHMENT, FILE_DEVICE_DISK_FILE_SYSTEM,
-                                      FLT_FSTYPE_NTFS);
+    attached = into_driver([&] {
+      return filter->instance_setup(&objects, FLTFL_INSTANCE_SETUP_AUTOMATIC_ATTACHMENT, FILE_DEVICE_DISK_FILE_SYSTEM,
+                                    FLT_FSTYPE_NTFS);
+    });
   }
   internal_lock lock(mutex_);
   filter->instances = NT_SUCCESS(attached) ? 1 : 0;
@@ -249,7 +251,7 @@ void filter_manager::notify_disconnect(const std::shared_ptr<port_connection>& c
     const auto routine = connection->server->disconnect;
     const callback_scope scope(connection->port.filter, reinterpret_cast<const void*>(routine),
                                "A disconnect callback");
-    routine(connection->cookie);
+    into_driver([&] { routine(connection->cookie); });
   }
   internal_lock lock(mutex_);
   connection->server->connections -= 1;
@@ -292,8 +294,10 @@ NTSTATUS filter_manager::connect(const port_connect_request& request, std::share
     const server_port& server = *connection->server;
     const callback_scope scope(server.port.filter, reinterpret_cast<const void*>(server.connect),
                                "A connect callback");
-    status = server.connect(&connection->port, server.cookie, request.context.empty() ? nullptr : copy.get() + 1,
+    status = into_driver([&] {
+      return server.connect(&connection->port, server.cookie, request.context.empty() ? nullptr : copy.get() + 1,
                             static_cast<ULONG>(request.context.size()), &cookie);
+    });
   }
   const section inside(*this);
   callback_scope::leave(*connection->port.filter);

@@ -149,8 +149,10 @@ NTSTATUS filter_manager::message(port_connection& connection, user_memory* in, u
   {
     const auto routine = connection.server->message;
     const callback_scope scope(filter, reinterpret_cast<const void*>(routine), "A message callback");
-    status = routine(connection.cookie, in == nullptr ? nullptr : in->address(), in_bytes,
+    status = into_driver([&] {
+      return routine(connection.cookie, in == nullptr ? nullptr : in->address(), in_bytes,
                      out == nullptr ? nullptr : out->address(), out_bytes, &returned);
+    });
   }
   if (returned > out_bytes) {
     stop(bug::DRIVER_VERIFIER_DETECTED_VIOLATION, 0xE1, returned, out_bytes, 0,

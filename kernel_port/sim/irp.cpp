@@ -79,7 +79,7 @@ void dispatch(io_request& request) {
   {
     driver_call checked(static_cast<device_state*>(device->Reserved)->driver,
                         reinterpret_cast<const void*>(routine), "A dispatch routine");
-    status = routine(device, &request.irp);
+    status = into_driver([&] { return routine(device, &request.irp); });
   }
   const bool marked = request.stack.Control & SL_PENDING_RETURNED;
   if (status == STATUS_PENDING && !marked) {
@@ -175,7 +175,7 @@ BOOLEAN IoCancelIrp(PIRP Irp) {
   }
   Irp->CancelIrql = irql;
   PDEVICE_OBJECT device = IoGetCurrentIrpStackLocation(Irp)->DeviceObject;
-  routine(device, Irp);  // releases the cancel spin lock
+  into_driver([&] { routine(device, Irp); });  // releases the cancel spin lock
   if (thread.irql != before) {
     stop(bug::IRQL_UNEXPECTED_VALUE,
          static_cast<uint64_t>(thread.irql) << 16 | static_cast<uint64_t>(before) << 8,

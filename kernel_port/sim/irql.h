@@ -24,6 +24,13 @@ class raised_irql {
   KIRQL old_;
 };
 
+// A call into a driver. Nothing is thrown through it, as on NT nothing could be: where the host cannot give the simulation what it needs
+// (memory, a thread), the process ends there, and the driver is not left half-way.
+template <class call>
+auto into_driver(call&& routine) noexcept {
+  return routine();
+}
+
 // Around a call into a driver: the driver comes back at the IRQL and with the regions it was called with.
 class driver_call {
  public:

@@ -26,12 +26,14 @@ void* memory_file::allocate(size_t bytes) {
   const uint64_t rounded = (bytes + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
   internal_lock lock(mutex_);
   const uint64_t offset = find_room(rounded);
-  if (::posix_fallocate(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(rounded)) != 0) {
+  if (const int error = ::posix_fallocate(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(rounded)); error != 0) {
+    error_.store(error, std::memory_order_relaxed);
     give_back({offset, rounded});
     return nullptr;
   }
   void* const block = ::mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor_, static_cast<off_t>(offset));
   if (block == MAP_FAILED) {
+    error_.store(errno, std::memory_order_relaxed);
     give_back({offset, rounded});
     return nullptr;
   }

@@ -6,6 +6,7 @@
 // the file. Any host thread.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -31,6 +32,8 @@ class memory_file {
   bool free(void* block);
 
   const std::string& path() const { return path_; }
+  // Why the last allocation that failed did: an errno; 0: none did.
+  int error() const { return error_.load(std::memory_order_relaxed); }
 
  private:
   struct place {
@@ -42,6 +45,7 @@ class memory_file {
 
   std::string path_;
   int descriptor_;
+  std::atomic<int> error_{0};
   internal_mutex mutex_;
   uint64_t end_ = 0;                         // of the file
   std::map<uint64_t, uint64_t> free_;        // offset -> bytes

@@ -46,7 +46,7 @@ NTSTATUS processor_changes::tell(const callback& whom, KE_PROCESSOR_CHANGE_NOTIF
   about.ProcNumber = the_machine().processor_at(cpu).number;
   NTSTATUS status = STATUS_SUCCESS;
   driver_call checked(whom.driver, reinterpret_cast<const void*>(whom.function), "A processor change callback");
-  whom.function(whom.context, &about, &status);
+  into_driver([&] { whom.function(whom.context, &about, &status); });
   return state == KeProcessorAddStartNotify ? status : STATUS_SUCCESS;  // of the others nobody asks
 }
 

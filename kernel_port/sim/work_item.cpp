@@ -57,7 +57,7 @@ void work_queue::run(machine::implementation& machine) {
     __atomic_store_n(&item->queued, false, __ATOMIC_RELEASE);  // the routine may queue or free it
     {
       driver_call checked(driver, reinterpret_cast<const void*>(routine), "A work item");
-      routine(device, context);
+      into_driver([&] { routine(device, context); });
     }
     dereference_object(device);
   }

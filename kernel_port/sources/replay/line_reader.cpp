@@ -36,9 +36,10 @@ line_reader::line_reader(const std::string& path) : input_(input_bytes) {
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor_ < 0) fail(errno);
   struct stat about {};
-  if (::fstat(descriptor_, &about) != 0 || !S_ISREG(about.st_mode)) {
+  const int error = ::fstat(descriptor_, &about) != 0 ? errno : S_ISREG(about.st_mode) ? 0 : S_ISDIR(about.st_mode) ? EISDIR : ESPIPE;
+  if (error != 0) {
     ::close(descriptor_);
-    fail(S_ISDIR(about.st_mode) ? EISDIR : ESPIPE);
+    fail(error);
   }
   file_bytes_ = static_cast<uint64_t>(about.st_size);
   if (read_file() && input_end_ >= 2 && input_[0] == 0x1f && input_[1] == 0x8b) {
