@@ -139,7 +139,9 @@ bool socket_link::send(wire::frame_kind kind, uint64_t id, std::span<const std::
     const ssize_t n = ::sendmsg(socket_.get(), &message, MSG_NOSIGNAL);
     if (n < 0) {
       if (errno == EINTR) continue;
-      if (message.msg_iov != vectors) ::shutdown(socket_.get(), SHUT_WR);  // half a frame: nothing can follow it
+      // Whoever waits for the answer learns of it by the host's end, whatever failed: a host that has gone, or memory. And behind half a
+      // frame nothing could follow.
+      ::shutdown(socket_.get(), SHUT_WR);
       return false;
     }
     size_t sent = static_cast<size_t>(n);
@@ -168,7 +170,7 @@ nt_status socket_link::call(wire::frame_kind kind, std::span<const std::span<con
   mine.id = next_id_++;
   const auto place = waiters_.insert(waiters_.end(), &mine);
   lock.unlock();
-  // If it could not be sent the host has gone: what it had sent before is read all the same, up to its end.
+  // If it could not be sent the connection ends: what the host had sent before is read all the same, up to its end.
   (void)send(kind, mine.id, parts);
   lock.lock();
   wait(lock, mine, until);

@@ -53,17 +53,21 @@ void frame_output::put(wire::frame_kind kind, uint64_t id, std::span<const uint8
     }
     const ssize_t sent = send_without_waiting(socket_, vectors, count, passed);
     if (sent < 0) {
-      broken_ = true;
+      give_up();
     } else if (static_cast<size_t>(sent) != bytes) {
       keep(parts, static_cast<size_t>(sent), sent == 0 ? passed : -1);
       const uint64_t one = 1;
       (void)!::write(wake_, &one, sizeof one);
     }
   } catch (const std::bad_alloc&) {
-    // An answer that is missing would be waited for for ever.
-    broken_ = true;
-    ::shutdown(socket_, SHUT_RDWR);
+    give_up();
   }
+}
+
+// With the lock held. An answer that is missing would be waited for for ever: the client is to see the end, whatever failed.
+void frame_output::give_up() {
+  broken_ = true;
+  ::shutdown(socket_, SHUT_RDWR);
 }
 
 // With the lock held.
@@ -82,7 +86,7 @@ void frame_output::flush() noexcept {
     iovec rest{frame.bytes.data() + frame.sent, frame.bytes.size() - frame.sent};
     const ssize_t sent = send_without_waiting(socket_, &rest, 1, frame.passed.get());
     if (sent < 0) {
-      broken_ = true;
+      give_up();
       break;
     }
     if (sent == 0) return;

@@ -35,6 +35,7 @@ class frame_output {
     size_t sent;
     wire::descriptor passed;
   };
+  void give_up();
   void keep(std::span<const std::span<const uint8_t>> parts, size_t sent, int passed);
 
   const int socket_;
