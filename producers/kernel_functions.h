@@ -7,7 +7,7 @@ namespace sluice {
 
 struct kernel_functions {
   // Process notify routines: Windows 10 1703, Vista SP1. Both need the image linked with FORCE_INTEGRITY.
-  using set_process_notify_ex2 = NTSTATUS(NTAPI*)(ULONG type, PVOID routine, BOOLEAN remove);
+  using set_process_notify_ex2 = NTSTATUS(NTAPI*)(PSCREATEPROCESSNOTIFYTYPE type, PVOID routine, BOOLEAN remove);
   using set_process_notify_ex = NTSTATUS(NTAPI*)(PCREATE_PROCESS_NOTIFY_ROUTINE_EX routine, BOOLEAN remove);
   // Image notify routine with flags: Windows 10 1709.
   using set_image_notify_ex = NTSTATUS(NTAPI*)(PLOAD_IMAGE_NOTIFY_ROUTINE routine, ULONG_PTR flags);

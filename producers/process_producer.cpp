@@ -8,8 +8,6 @@ namespace {
 // Notify routines get no context of ours. Set before registration, cleared after removal has waited.
 process_producer* running = nullptr;
 
-constexpr ULONG notify_subsystems = 0;  // PsCreateProcessNotifySubsystems: Win32 and subsystem processes
-
 }  // namespace
 
 NTSTATUS process_producer::start(channel& to, const kernel_functions& functions, first_threads& threads,
@@ -24,7 +22,7 @@ NTSTATUS process_producer::start(channel& to, const kernel_functions& functions,
   // Ex and Ex2 answer STATUS_ACCESS_DENIED to an image that is not linked with FORCE_INTEGRITY: then the next best.
   if (functions.PsSetCreateProcessNotifyRoutineEx2 != nullptr) {
     const NTSTATUS status = functions.PsSetCreateProcessNotifyRoutineEx2(
-        notify_subsystems, reinterpret_cast<PVOID>(&on_notify_ex), FALSE);
+        PsCreateProcessNotifySubsystems, reinterpret_cast<PVOID>(&on_notify_ex), FALSE);
     if (NT_SUCCESS(status)) registered_ = protocol::registration::ex2;
     if (NT_SUCCESS(status) || status != STATUS_ACCESS_DENIED) return status;
   }
@@ -45,7 +43,7 @@ void process_producer::stop() {
   callbacks_.end();
   switch (registered_) {
     case protocol::registration::ex2:
-      (void)functions_->PsSetCreateProcessNotifyRoutineEx2(notify_subsystems, reinterpret_cast<PVOID>(&on_notify_ex),
+      (void)functions_->PsSetCreateProcessNotifyRoutineEx2(PsCreateProcessNotifySubsystems, reinterpret_cast<PVOID>(&on_notify_ex),
                                                            TRUE);
       break;
     case protocol::registration::ex: (void)functions_->PsSetCreateProcessNotifyRoutineEx(&on_notify_ex, TRUE); break;

@@ -1,8 +1,9 @@
 // Runs a fuzz target without a fuzzer: over every file that is named, over prefixes of it, and over files with bytes
-// changed, always the same ones. corpus_main FILE...
+// changed, always the same ones. corpus_main VARIANTS FILE...
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <random>
@@ -11,9 +12,9 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 int main(int count, char** arguments) {
-  constexpr int mutations = 300;
+  const int mutations = count > 1 ? std::atoi(arguments[1]) : 0;
   std::mt19937 random(42);
-  for (int i = 1; i < count; ++i) {
+  for (int i = 2; i < count; ++i) {
     std::ifstream file(arguments[i], std::ios::binary);
     if (!file) {
       std::fprintf(stderr, "cannot read %s\n", arguments[i]);
