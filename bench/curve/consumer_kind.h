@@ -1,6 +1,7 @@
 // How the consumer behaves. One consumer thread.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include "bench/curve/cell.h"
 #include "bench/curve/latency.h"
