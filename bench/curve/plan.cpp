@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <optional>
 
@@ -96,6 +97,7 @@ class runner {
     if (wanted("transports")) curve(transports, grid_.transport_rates);
     if (wanted("bursts")) bursts();
     if (isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\r\033[K");
+    end();
     return good_;
   }
 
@@ -121,8 +123,14 @@ class runner {
 
   void context() const {
     const cpu_pair cpus = pick_cpus();
-    fmt::print("{{\"kind\": \"context\", \"processors\": {}, \"lttng\": \"{}\"}}\n", cpus.available,
+    fmt::print("{{\"kind\": \"context\", \"processors\": {}, \"load\": {:.2f}, \"lttng\": \"{}\"}}\n", cpus.available, load_average(),
                daemon_.why_not().empty() ? "yes" : daemon_.why_not());
+  }
+  // The generator and a consumer that never rests make 2 of it.
+  void end() const { fmt::print("{{\"kind\": \"end\", \"load\": {:.2f}}}\n", load_average()); }
+  static double load_average() {
+    double minute = 0;
+    return ::getloadavg(&minute, 1) == 1 ? minute : 0;
   }
 
   void measure(const cell& asked) {

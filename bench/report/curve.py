@@ -182,6 +182,8 @@ def section(curve, directory):
         return ""
     ring = curve.shown_ring()
     curve_plots.draw_all(curve, ring, directory)
+    before = max(line["load"] for line in curve.of("context"))
+    after = max((line["load"] for line in curve.of("end")), default=before)
     absent = f"\nLTTng-UST did not take part: {curve.lttng()}.\n" if curve.lttng() else ""
     tables = "\n\n".join(share_table(curve, ring, consumer) for consumer in CONSUMERS)
     drops = ""
@@ -205,6 +207,8 @@ where that is less than 98 % of what was asked. One generator, on one of this ma
 {curve.of("cell")[0]["length"] / 1e6:.0f} ms. *Slow* takes half of what is offered; a *stalled* consumer sleeps, LTTng's daemon is stopped by SIGSTOP (and cannot be slowed down).
 All designs have the same memory for one CPU. Over the transports, generator, driver and simulated kernel are one process, the client another,
 on the same two processors: the kernel's worker and the client share what the generator leaves. In process the merge's margin is 2 us, over transports the driver's 50 us.
+Load average before, {before:.1f}, and after, {after:.1f}: a generator and a consumer that never rests make 2 of it, and what is more than
+that was others' work on the same processors, which delays consumers and generator alike.
 {absent}
 {picture("drop_rate", "share of dropped events against offered events a second, by design and consumer")}
 

@@ -54,8 +54,10 @@ METHOD = """## Method, and what these figures do not say
   of both sides. They tell how far this run repeats itself, not how another machine behaves.
 - A virtual machine shares its host with others; frequency and the place of the two processors (one core, one cache, two
   sockets) are the host's choice. The round trip of a line says what was given.
-- `bench.runs` and `bench.report` in `ctest` show that everything runs, every event arrives and the page comes out; no test
-  asserts a time.
+- `bench.runs`, `bench.curve` and `bench.report` in `ctest` show that everything runs, every event arrives or is announced where the ring was
+  full, and the page comes out; no test asserts a time.
+- The drop curve is one run of each point, not a median: its points near a ring's limit differ from run to run.
+- LTTng's discarded events are those it counts itself; with what `babeltrace2` finds in the trace they add up to what was offered.
 """
 
 
