@@ -59,7 +59,8 @@ int run_program(const std::function<int()>& run, const std::function<std::string
     say_plainly("out of memory");
   } catch (const std::system_error& error) {
     if (std::ferror(stdout) != 0 && error.code().value() == EPIPE) return exit_ok;  // by fmt::print
-    std::fprintf(stderr, "sluice: %s\n", error.what());
+    const bool thread = error.code() == std::errc::resource_unavailable_try_again;  // std::thread says no more than that
+    std::fprintf(stderr, "sluice: %s%s\n", thread ? "a thread could not be started: " : "", error.what());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sluice: %s%s\n", error.what(), explain ? explain(error).c_str() : "");
   }

@@ -31,7 +31,7 @@ ERRORS = {
     "lseek": [errno.EIO], "fsync": [errno.EIO], "fdatasync": [errno.EIO], "ftruncate": [errno.ENOSPC],
     "fallocate": [errno.ENOSPC], "posix_fallocate": [errno.ENOSPC], "fstat": [errno.EIO], "lstat": [errno.EACCES],
     "mmap": [errno.ENOMEM], "socket": [errno.EMFILE], "connect": [errno.ECONNREFUSED],
-    "bind": [errno.EADDRINUSE], "listen": [errno.EADDRINUSE], "accept4": [errno.EMFILE, errno.EINTR, errno.ECONNABORTED],
+    "bind": [errno.EACCES], "listen": [errno.EADDRINUSE], "accept4": [errno.EMFILE, errno.EINTR, errno.ECONNABORTED],
     "recv": [errno.ECONNRESET, errno.EINTR], "recvmsg": [errno.ECONNRESET, errno.EINTR],
     "send": [errno.EPIPE, errno.EINTR, HALF], "sendmsg": [errno.EPIPE, errno.EINTR], "poll": [errno.EINTR],
     "ppoll": [errno.EINTR], "epoll_create1": [errno.EMFILE], "epoll_ctl": [errno.ENOMEM], "epoll_wait": [errno.EINTR],
@@ -144,6 +144,8 @@ class Tester:
         said = ["out of memory"] if kind == "memory" else [os.strerror(error)]
         if error == errno.ENOMEM:
             said += ["out of memory", "no memory"]
+        if scenario.asks or scenario.serves:
+            said += ["NT status", "nobody serves there"]
         if not any(each.lower() in result.stderr.lower() for each in said):
             return f"does not say '{said[0]}'"
         return None
@@ -234,6 +236,13 @@ SCENARIOS = [
     Scenario("watch_synthetic", ["watch", *LOAD, "--filter", "{root}/filter.toml"]),
     Scenario("watch_memory", ["watch", *LOAD, "--memory", "{own}/memory"], leaves=["memory"]),
     Scenario("snapshot", ["watch", *LOAD, "--snapshot", "{own}/s.img"], leaves=[r"s\.img(\.\d+)?"], check=image_is_readable),
+    Scenario("simulate", ["simulate", "failing", "--source", "synthetic", "--rate", "1000", "--cpus", "2"], serves=True),
+    Scenario("stats_connected", ["stats", "--connect", "steady"], asks=True),
+    Scenario("filter_set", ["filter", "set", "{root}/filter.toml", "--connect", "steady"], asks=True),
+    Scenario("filter_show", ["filter", "show", "--connect", "steady"], asks=True),
+    Scenario("watch_port", ["watch", "--connect", "steady", "--transport", "port", "--duration", "20ms"], asks=True),
+    Scenario("watch_ioctl", ["watch", "--connect", "steady", "--transport", "ioctl", "--duration", "20ms"], asks=True),
+    Scenario("watch_mapping", ["watch", "--connect", "steady", "--transport", "mapping", "--duration", "20ms"], asks=True),
     Scenario("record", ["record", "{own}/r.slr", *LOAD], leaves=[r"r\.slr"], check=recording_is_readable),
 ]
 
