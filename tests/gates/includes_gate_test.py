@@ -47,13 +47,13 @@ class includes_gate_test(unittest.TestCase):
         self.assertEqual(self.found(bench__a_cpp="sluice::std::map a;\n"), [])
 
     def test_damage_to_a_file_of_the_project(self):
-        path = "kernel_port/sim/process.h"
+        path = "kernel_port/sim/scheduled_thread.h"
         text = (ROOT / path).read_text()
         self.assertIn("#include <thread>\n", text, f"{path} has changed; this test must follow")
         sources = gate.Sources(ROOT)
         self.assertEqual(list(gate.missing(sources, ROOT / path)), [])
         with tempfile.TemporaryDirectory() as scratch:
-            damaged = pathlib.Path(scratch) / "process.h"
+            damaged = pathlib.Path(scratch) / "scheduled_thread.h"
             damaged.write_text(text.replace("#include <thread>\n", ""))
             self.assertEqual([header for _, _, header in gate.missing(gate.Sources(ROOT), damaged)], ["thread"])
 
