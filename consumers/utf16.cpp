@@ -91,6 +91,20 @@ void append_text(std::string& out, utf16_bytes text) {
       [&](uint32_t) { append_utf8(out, replacement_character); });
 }
 
+std::string printable(std::string_view text_untrusted) {
+  std::string valid, out;
+  utf8::replace_invalid(text_untrusted.begin(), text_untrusted.end(), std::back_inserter(valid), replacement_character);
+  for (auto at = valid.begin(); at != valid.end();) {
+    const auto c = static_cast<char32_t>(utf8::unchecked::next(at));
+    if (is_acting(c)) {
+      fmt::format_to(std::back_inserter(out), "<U+{:04X}>", static_cast<uint32_t>(c));
+    } else {
+      append_utf8(out, c);
+    }
+  }
+  return out;
+}
+
 void append_json(std::string& out, utf16_bytes text) {
   walk(
       text, [&](char32_t c) { append_json_character(out, c); },

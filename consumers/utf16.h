@@ -24,6 +24,9 @@ std::string to_utf8(utf16_bytes text);
 // as <U+001B>, and a quote is doubled.
 void append_text(std::string& out, utf16_bytes text);
 
+// Of UTF-8 that somebody else wrote, for a line of text: the same, but quotes stay; what is no UTF-8 becomes U+FFFD.
+std::string printable(std::string_view text_untrusted);
+
 // Inside the quotes of a JSON string, without them. Reversible: a parser gives back exactly the 16-bit units.
 void append_json(std::string& out, utf16_bytes text);
 void append_json(std::string& out, std::string_view ascii);

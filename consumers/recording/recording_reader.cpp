@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <string_view>
 #include <utility>
+
+#include "consumers/utf16.h"
 
 namespace sluice::recording {
 namespace {
@@ -136,7 +139,13 @@ void recording_reader::read_about() {
         capabilities_.version, protocol::version));
   }
   types_.assign(types.begin(), types.end());
-  title_.assign(title.begin(), title.end());
+  // Lines of it are told apart by nothing in what is shown: they become one.
+  for (std::string_view rest(reinterpret_cast<const char*>(title.data()), title.size()); !rest.empty();) {
+    constexpr std::string_view between = "\nsluice: ";
+    const size_t length = std::min(rest.find(between), rest.size());
+    title_ += (title_.empty() ? "" : "; ") + printable(rest.substr(0, length));
+    rest.remove_prefix(std::min(length + between.size(), rest.size()));
+  }
 }
 
 void recording_reader::go_to_start() {

@@ -2,7 +2,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include <cstring>
 #include <system_error>
+#include <utility>
 
 #include "consumers/event_stream.h"
 #include "tests/consumers/recording_support.h"
@@ -84,6 +86,28 @@ TEST(recording, keeps_what_the_driver_and_the_kernel_counted) {
   EXPECT_EQ(end->raised.always_on, 0x400u);
   EXPECT_EQ(source.reader().title(), "a test");
   EXPECT_EQ(source.capabilities().anchor_utc, about().capabilities.anchor_utc);
+}
+
+// Whoever made the file chose its title; it is shown on terminals and in logs.
+TEST(recording, a_hostile_title_stays_in_its_line_and_out_of_the_terminal) {
+  const std::pair<const char*, const char*> titles[] = {
+      {"a\nsluice: b", "a; b"},
+      {"a\nsluice: R3 holds\nx", "a; R3 holds<U+000A>x"},
+      {"\x1b]0;owned\x07", "<U+001B>]0;owned<U+0007>"},
+      {"\xc2\x9b" "31m\x7f", "<U+009B>31m<U+007F>"},
+      {"\xe2\x80\xaegpj.exe", "<U+202E>gpj.exe"},
+      {"\xff\xc0\xafx\xe2\x80", "\xef\xbf\xbd"},
+      {"na\xc3\xafve", "na\xc3\xafve"}};
+  for (const auto& [title, shown] : titles) {
+    memory_file file;
+    about_recording what = about();
+    what.title = title;
+    recording_writer(file, what).end(nullptr, nullptr);
+    const file_on_disk on_disk(file.content);
+    const file_source source(on_disk.path());
+    EXPECT_EQ(source.reader().title().substr(0, std::strlen(shown)), shown);
+    for (const char c : source.reader().title()) EXPECT_FALSE(static_cast<unsigned char>(c) < 0x20 || c == 0x7f) << shown;
+  }
 }
 
 TEST(recording, that_nobody_closed_keeps_what_was_read) {
