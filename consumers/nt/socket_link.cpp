@@ -141,6 +141,7 @@ bool socket_link::send(wire::frame_kind kind, uint64_t id, std::span<const std::
       if (errno == EINTR) continue;
       // Whoever waits for the answer learns of it by the host's end, whatever failed: a host that has gone, or memory. And behind half a
       // frame nothing could follow.
+      ending_ = true;
       ::shutdown(socket_.get(), SHUT_WR);
       return false;
     }
@@ -319,12 +320,13 @@ wire::map_answer socket_link::map(const wire::map_request& request) {
   return {nt::success, 0, address};
 }
 
-// Only what was mapped so.
+// Only what was mapped so. Where the connection ends for want of a request, the host closes a handle that its owner here has not: the
+// views stay until he does.
 void socket_link::unmap(const wire::unmap_request& request) {
   const auto found = std::ranges::find_if(mappings_, [&](const mapping& each) {
     return each.address == request.address && each.bytes == request.bytes;
   });
-  if (found == mappings_.end()) return;
+  if (found == mappings_.end() || ending_) return;
   ::munmap(reinterpret_cast<void*>(found->address), found->bytes);
   mappings_.erase(found);
 }

@@ -5,6 +5,7 @@
 // Any thread, but for the destructor, which nobody may race with.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <list>
@@ -62,6 +63,7 @@ class socket_link {
 
   const wire::descriptor socket_;
   std::mutex sending_;
+  std::atomic<bool> ending_{false};  // something could not be sent; set before the host can learn of it
 
   std::mutex mutex_;
   std::list<waiter*> waiters_;

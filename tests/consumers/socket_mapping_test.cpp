@@ -98,6 +98,28 @@ TEST_F(socket_mapping_test, what_was_mapped_can_be_read_when_the_host_has_gone) 
   EXPECT_STREQ(reinterpret_cast<char*>(pages.reading), "last words");
 }
 
+// A request that cannot be sent ends the connection, and the host closes the handle then. Who reads the pages meanwhile has not.
+TEST_F(socket_mapping_test, what_was_mapped_can_be_read_until_the_handle_is_closed_also_when_a_request_could_not_be_sent) {
+  std::unique_ptr<nt_device> device;
+  ASSERT_EQ(connect()->open_device(u"Mapper", device), nt::success);
+  mapped_pages pages{};
+  ASSERT_EQ(map(*device, pages), nt::success);
+  std::strcpy(mapping_driver::the().memory, "last words");
+  uint32_t found = 0;
+  for (int each = 3; each < 1024; ++each) {
+    sockaddr_un peer{};
+    socklen_t length = sizeof peer;
+    if (::getpeername(each, reinterpret_cast<sockaddr*>(&peer), &length) != 0 || path != peer.sun_path) continue;
+    ++found;
+    ::shutdown(each, SHUT_WR);
+  }
+  ASSERT_GE(found, 1u);
+  eventually([&] { return machine.in_use().user_mappings == 0; });  // the host has said so by now
+  uint64_t got = 0;
+  EXPECT_EQ(device->control(code_unmap_pages, {}, {}, got, std::nullopt), nt::device_removed);
+  EXPECT_STREQ(reinterpret_cast<char*>(pages.reading), "last words");
+}
+
 TEST_F(socket_mapping_test, requests_that_come_before_the_answer_are_served_after_it) {
   raw_socket socket(path);
   open(socket);
