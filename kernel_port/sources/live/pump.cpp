@@ -11,6 +11,7 @@
 #include <bit>
 #include <cerrno>
 #include <cstring>
+#include <new>
 
 #include "kernel_port/sources/live/record_parser.h"
 
@@ -105,6 +106,9 @@ void live_source::pump::run() {
   } catch (const live_error& error) {
     std::lock_guard lock(mutex_);
     failure_ = error;
+  } catch (const std::bad_alloc&) {
+    std::lock_guard lock(mutex_);
+    failure_ = live_error(live_error_kind::system, "out of memory");
   } catch (const std::exception& error) {
     std::lock_guard lock(mutex_);
     failure_ = live_error(live_error_kind::system, fmt::format("the live source failed: {}", error.what()));

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <chrono>
 #include <deque>
+#include <new>
 
 #include "kernel_port/sources/replay/lane.h"
 
@@ -98,6 +99,9 @@ class replay_source::player {
             [this](lane_step step) { lanes_[step.lane]->await(step.ticket); }));
       }
       play();
+    } catch (const std::bad_alloc&) {
+      std::lock_guard lock(mutex_);
+      failure_ = "out of memory";
     } catch (const std::exception& error) {
       std::lock_guard lock(mutex_);
       failure_ = error.what();
