@@ -292,6 +292,21 @@ TEST(identity_tracker, positions_beyond_32_bits_go_on) {
   EXPECT_EQ(tracker.gap_bytes(0), 0u);
 }
 
+TEST(identity_tracker, an_interruption_ends_with_the_next_record_of_each_ring) {
+  identity_tracker tracker;
+  const auto at = [](uint64_t position, uint16_t cpu) { return record_identity{1, position, cpu, 0}; };
+  EXPECT_EQ(tracker.note(at(0, 0), 32), arrival::in_order);
+  EXPECT_EQ(tracker.note(at(0, 1), 32), arrival::in_order);
+  tracker.interrupted();
+  EXPECT_EQ(tracker.note(at(32, 0), 32), arrival::in_order);  // nothing is missing here
+  EXPECT_EQ(tracker.interrupted_bytes(), 0u);
+  EXPECT_EQ(tracker.note(at(128, 1), 32), arrival::in_order);
+  EXPECT_EQ(tracker.interrupted_bytes(), 96u);
+  EXPECT_EQ(tracker.note(at(96, 0), 32), arrival::in_order);  // these gaps came later
+  EXPECT_EQ(tracker.note(at(192, 1), 32), arrival::in_order);
+  EXPECT_EQ(tracker.interrupted_bytes(), 96u);
+}
+
 TEST(identity_tracker, many_gaps_cost_bounded_memory) {
   identity_tracker tracker;
   for (uint64_t i = 0; i < 10'000; ++i) (void)tracker.note({1, i * 128, 0, 0}, 64);

@@ -248,6 +248,70 @@ TEST(recording, times_follow_the_clock_that_was_in_force) {
 }
 
 // The clock stepped back by an hour, and the machine had slept for a day. Times rise all the same, and so do the blocks'.
+TEST(recording, a_window_finds_what_stands_before_a_late_record_of_its_block) {
+  memory_file file;
+  {
+    recording_writer writer(file, about());
+    batch_builder builder;
+    for (const uint64_t time : {1000u, 3000u, 2000u}) builder.add({event_type_thread_create, thread_create(1, 2), time});
+    ASSERT_TRUE(writer.add(builder.finish()));
+  }
+  const file_on_disk on_disk(file.content);
+  file_source source(on_disk.path());
+  source.select({utc_of(2500), std::nullopt});
+  EXPECT_EQ(read_all(source).times, (std::vector<uint64_t>{3000}));
+}
+
+TEST(recording, a_window_finds_what_stands_behind_an_anchor_of_its_block) {
+  memory_file file;
+  const uint64_t later = utc_of(1'000'000'000);
+  {
+    recording_writer writer(file, about());
+    batch_builder builder;
+    builder.add({event_type_thread_create, thread_create(1, 2), 2000});
+    bytes anchor;
+    append(anchor, anchor_payload{3000, batch_builder::frequency, later});
+    builder.add({record_type_anchor, anchor, 3000});
+    builder.add({event_type_thread_create, thread_create(1, 2), 4000});  // UTC: later + 1000
+    ASSERT_TRUE(writer.add(builder.finish()));
+  }
+  const file_on_disk on_disk(file.content);
+  file_source source(on_disk.path());
+  source.select({later, std::nullopt});
+  EXPECT_EQ(read_all(source).times, (std::vector<uint64_t>{3000, 4000}));
+}
+
+TEST(recording, what_a_cut_takes_away_of_a_block_is_missing) {
+  recorded made = record_threads(50, 10);
+  std::vector<block_place> blocks;
+  {
+    const file_on_disk on_disk(made.file);
+    recording_reader reader(on_disk.path());
+    while (const auto place = reader.next()) {
+      if (place->header.kind == block_kind::events) blocks.push_back(*place);
+    }
+  }
+  ASSERT_GT(blocks.size(), 2u);
+  const block_place& cut = blocks[blocks.size() - 2];
+  made.file.resize(cut.offset + cut.header.header_bytes + cut.header.stored_bytes / 2);
+  const read_back got = read_all(made.file);
+  EXPECT_EQ(got.times.size(), cut.header.records_before);
+  EXPECT_EQ(got.missing, cut.header.record_count);
+}
+
+TEST(recording, the_end_of_another_recording_is_not_its_own) {
+  recorded made = record_threads(5, 10);
+  const recorded same = made;
+  ASSERT_TRUE(read_all(same.file).faults.empty());
+  trailer last;
+  const size_t at = made.file.size() - sizeof last;
+  std::memcpy(&last, made.file.data() + at, sizeof last);
+  ++last.file_id;
+  last.checksum = checksum_of(last);
+  std::memcpy(made.file.data() + at, &last, sizeof last);
+  EXPECT_FALSE(read_all(made.file).faults.empty());
+}
+
 TEST(recording, a_window_is_found_across_a_clock_epoch) {
   memory_file file;
   recording_writer writer(file, about(), 1);
