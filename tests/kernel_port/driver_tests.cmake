@@ -21,6 +21,7 @@ add_executable(driver_test
   driver_port_stream_test.cpp
   driver_port_test.cpp
   driver_processor_test.cpp
+  driver_reconnect_test.cpp
   driver_snapshot_test.cpp
   driver_registry_load_test.cpp
   driver_registry_memory_test.cpp
