@@ -63,6 +63,33 @@ TEST(image, a_payload_that_looks_like_records_is_not_read_as_any) {
   EXPECT_EQ(values_of(read_all(source)), up_to(30)) << "their times are older than what came before";
 }
 
+TEST(image, a_record_that_is_longer_than_the_longest_is_none) {
+  dead_machine machine(1);
+  for (uint64_t i = 0; i < 120; ++i) ASSERT_EQ(machine.write(0, i), reserve_status::ok);
+  blob image = machine.memory();
+  // It would end where another one begins.
+  const uint32_t word = make_state_and_length(record_state::committed, 60 * 24);
+  ASSERT_GT(60u * 24, small_main.max_record);
+  std::memcpy(&image[4096 + 10 * 24], &word, sizeof word);
+  const file_on_disk file(image);
+  image_source source(file.path());
+  std::vector<uint64_t> expected = up_to(120);
+  expected.erase(expected.begin() + 10);
+  EXPECT_EQ(values_of(read_all(source)), expected);
+  ASSERT_EQ(ring_of(source, 0).damage.size(), 1u);
+  EXPECT_EQ(ring_of(source, 0).damage[0].bytes, 24u);
+}
+
+TEST(image, records_that_are_older_than_what_came_before_are_counted) {
+  dead_machine machine(1);
+  for (uint64_t i = 0; i < 30; ++i) ASSERT_EQ(machine.write(0, i), reserve_status::ok);
+  blob image = machine.memory();
+  for (const size_t record : {10u, 20u}) std::memset(&image[4096 + record * 24 + offsetof(record_header, time_low)], 0, 8);
+  const file_on_disk file(image);
+  image_source source(file.path());
+  EXPECT_EQ(ring_of(source, 0).out_of_order, 2u);
+}
+
 TEST(image, a_cut_file_gives_what_it_has) {
   dead_machine machine(1);
   for (uint64_t i = 0; i < 100; ++i) ASSERT_EQ(machine.write(0, i), reserve_status::ok);
