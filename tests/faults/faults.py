@@ -119,6 +119,8 @@ FAULTS = [
           "*filter*"),
     Fault("the registry's captures end with their slots", "producers/registry_capture.cpp",
           "  if (claimed == nullptr) claimed = claim_pool(bytes);\n", "", DRIVER, "*registry*"),
+    Fault("a capture of the pool is not known as such", "producers/registry_capture.cpp", "  made->in_pool = true;\n", "", DRIVER,
+          "registry_producer*"),
 
     # Requests and clients in the driver
     Fault("a request that was cancelled before it came waits", "kernel_port/driver/request_queue.cpp",
@@ -145,4 +147,7 @@ FAULTS = [
           "*port*"),
     Fault("a client's own process is not left out", "kernel_port/driver/client_stream.cpp",
           "  return context.pid != wishes_.without_pid;", "  return true;", DRIVER, "*port*"),
+    Fault("rings are mapped beside another client's handle", "kernel_port/driver/mapping.cpp",
+          "  } else if (file_ != file || mapped_by() != PsGetCurrentProcessId()) {",
+          "  } else if (mapped_by() != PsGetCurrentProcessId()) {", DRIVER, "driver_mapping.*"),
 ]

@@ -147,6 +147,17 @@ TEST(driver_mapping, the_mapped_client_is_alone) {
   EXPECT_FALSE(of_type(reader.drain(), first_own_type).empty()) << "whoever comes next is let in";
 }
 
+TEST(driver_mapping, another_handle_of_the_same_process_has_nothing_of_it) {
+  mapping_machine on;
+  sim::file mine = open(on);
+  sim::file other = open(on);
+  ASSERT_EQ(map(mine), STATUS_SUCCESS);
+  EXPECT_EQ(map(other), STATUS_SHARING_VIOLATION);
+  EXPECT_EQ(plain(other, protocol::code_announce), STATUS_INVALID_DEVICE_STATE);
+  other.close();
+  EXPECT_EQ(map(mine), STATUS_SUCCESS) << "again, by whom it is";
+}
+
 TEST(driver_mapping, messages_are_checked_field_by_field) {
   mapping_machine on;
   sim::file file = open(on);

@@ -250,6 +250,17 @@ TEST(registry_producer, without_memory_an_event_is_bare_but_not_lost) {
   EXPECT_EQ(relative.outcome.flags, registry_flag_relative_path);
 }
 
+TEST(registry_producer, what_was_taken_from_pool_is_given_back_with_its_operation) {
+  loaded_machine on(with({{u"Sluice", u"RegistryDataBytes", 8192}}));
+  client reader(on.machine);
+  const std::vector<uint8_t> longer_than_a_slot(6000, 1);
+  (void)reader.drain();
+  const uint64_t before = on.machine.in_use().pool_blocks;
+  for (int i = 0; i < 10; ++i) sim::registry_set_value({.key = key, .value = u"v", .data = longer_than_a_slot});
+  EXPECT_EQ(on.machine.in_use().pool_blocks, before);
+  EXPECT_EQ(of_type(reader.drain(), event_type_registry_set_value).size(), 10u);
+}
+
 TEST(registry_producer, more_operations_at_once_than_slots_go_through_pool) {
   loaded_machine on(with());
   client reader(on.machine);
