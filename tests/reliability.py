@@ -90,6 +90,13 @@ class reliability:
         total = re.search(r"tests passed, \d+ tests? failed out of (\d+)", text)
         self.add(name, f"{total.group(1)} tests" if total else "", "all passed", code, seconds, text)
 
+    def faults(self):
+        code, text, seconds = self.run("faults", [sys.executable, "-B", "tests/faults/run.py", "--build", self.build, "--jobs", os.cpu_count() or 1,
+                                                  "--page", "docs/proof-faults-outside.md"])
+        found = re.findall(r"\d+ of (\d+)[^\n]*", text)
+        last = [line for line in text.splitlines() if line.strip()]
+        self.add("faults made by hand, outside of the core", f"{found[-1]} faults" if found else "", last[-1] if last else "", code, seconds, text)
+
     def fuzz(self):
         seconds_each = 600 if self.options.long else 20
         code, text, seconds = self.run("fuzz", [sys.executable, "-B", "tests/fuzz/run.py", "--build", self.options.fuzz.resolve(), "--jobs",
@@ -172,8 +179,11 @@ def main():
     of.torture("as released", of.build)
     if options.tsan:
         of.torture("ThreadSanitizer", options.tsan.resolve(), options.launcher.split())
-    of.tests("failure at every call", "^failures|every_call|failing_call")
-    of.tests("attacks", "attack|hostile|forged|reconnect|terminal", {"SLUICE_RECONNECTS": "100000"})
+    of.tests("failure at every call", "driver_failures|tool_failing|driver_load")
+    reconnects = 100_000 if of.options.long else 10_000
+    of.tests(f"attacks; {reconnects:,} reconnects by each way in", "hostile|forged|terminal|reconnect|security|damage",
+             {"SLUICE_RECONNECTS": str(reconnects)})
+    of.faults()
     if options.fuzz:
         of.fuzz()
     write_page(options.page, {"exercises": exercises_block(of), "coverage": coverage_block(options.coverage), "losses": losses_block(options.curve)})
