@@ -6,6 +6,7 @@
 //   head reserved         the last time taken from this ring: its time will be no less
 //   head stamped, closed  its time
 //   missed                the time of the record behind the gap (overwriting rings: a LOSS record goes first)
+// Where rings can still be added, one more takes part that is always empty: what comes in the middle of a pass is younger than its T.
 // Then: take the ring with the smallest (key, cpu, lane). If its first record is committed, emit it; discarded, skip it;
 // look at that ring again, and go on. Otherwise stop: that is the frontier.
 //
@@ -16,7 +17,7 @@
 //       order whose margin was too short; a record that was set aside).
 //   M2  every committed record is emitted exactly once, or counted as overwritten in a LOSS record (pipeline/tail.h).
 //   M3  a committed record is emitted by the first pass that starts after every older reservation is closed and, with
-//       idle rings, after T has passed its time: nothing else holds it back.
+//       idle rings, or with rings that can still be added, after T has passed its time: nothing else holds it back.
 //
 // One consumer thread. Memory comes from the caller. Freestanding. IRQL: that of the memory.
 #pragma once
@@ -40,7 +41,7 @@ enum class pass_end : uint32_t {
 struct pass_result {
   pass_end end = pass_end::idle_bound;
   uint32_t emitted = 0;         // records the sink accepted, late ones included
-  uint32_t ring = 0;            // the one that ended the pass
+  uint32_t ring = 0;            // the one that ended the pass; idle_bound: or the number of rings, if it was those that can still come
   bool closed_pending = false;  // some ring's head is closed: the consumer may not sleep, unless stopped by `stamped`
   uint64_t open_time = 0;       // of the oldest head that is stamped, whatever ended the pass; 0: none. Of the clock's
                                 // epoch: a head of an earlier one counts from when that was found to be over
@@ -53,6 +54,7 @@ struct merge_options {
   uint64_t set_aside_after = 0;  // ticks a stamped head may hold the stream back; 0: for ever (strict)
   uint64_t step_back = 0;        // ticks; a clock that goes back by more begins an epoch; 0: it is taken not to. Twice the
                                 // margin of slack order, or more
+  uint32_t most_rings = 0;      // that there can be, where rings are added; 0: those that are attached
 };
 
 template <class seam, class clock, class order_policy>
@@ -62,13 +64,14 @@ class merge {
 
   merge(clock source, order_policy policy) : clock_(source), order_(policy) {}
 
-  // `readers` in the order of (cpu, lane). `heads` has `count` elements, `nodes` tournament_nodes(count).
+  // `readers` in the order of (cpu, lane). `heads` has `count` elements, `nodes` tournament_nodes(count); where rings can be added,
+  // as many as there can be.
   void attach(reader* readers, ring_head* heads, tournament_node* nodes, uint32_t count, const merge_options& options = {}) {
     readers_ = readers;
     heads_ = heads;
     count_ = count;
     options_ = options;
-    tree_.attach(nodes, count);
+    tree_.attach(nodes, leaves());
     for (uint32_t i = 0; i < count; ++i) readers_[i].expect_steps_back(options.step_back);
   }
 
@@ -95,6 +98,7 @@ class merge {
       heads_[i] = readers_[i].look();
       tree_.set(i, key_of(i));
     }
+    bound_new_rings();
     tree_.rebuild();
     for (uint32_t last = count_;;) {
       const uint32_t i = tree_.winner().leaf;
@@ -179,8 +183,15 @@ class merge {
         readers_[count_].expect_steps_back(options_.step_back);
         readers_[count_].join(epoch_);
       }
-      tree_.attach(tree_.nodes(), count_);
+      tree_.attach(tree_.nodes(), leaves());
     }
+  }
+  bool can_grow() const { return count_ < options_.most_rings; }
+  uint32_t leaves() const { return count_ + (can_grow() ? 1 : 0); }
+  void bound_new_rings() {
+    if (!can_grow()) return;
+    heads_[count_] = {};  // empty
+    tree_.set(count_, idle_key_);
   }
 
   // The epoch of this pass's T. An idle ring is bounded by T - 1 tick only while the stream is in that epoch too.
@@ -222,6 +233,7 @@ class merge {
       heads_[i] = readers_[i].look_again();
       tree_.set(i, key_of(i));
     }
+    bound_new_rings();
     tree_.rebuild();
     return true;
   }

@@ -40,7 +40,7 @@ NTSTATUS worker::start(channel& from, const kernel_functions& functions, const d
       return STATUS_INSUFFICIENT_RESOURCES;
     }
   }
-  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), attach_rings(), {overdue_ticks_, from.step_back()});
+  merge_.attach(readers_.data(), heads_.data(), nodes_.data(), attach_rings(), {overdue_ticks_, from.step_back(), rings});
 
   anchor_ticks_ = frequency_ * options.anchor_seconds;
   write_anchor();  // before any event

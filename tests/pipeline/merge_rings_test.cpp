@@ -70,6 +70,31 @@ TEST_F(merge_case, m1_both_lanes_of_a_cpu_come_in_the_order_of_writing) {
   for (uint64_t i = 0; i < value; ++i) EXPECT_EQ(sink.records[i].value(), i);
 }
 
+// What a ring that comes in the middle of a pass has to say is younger than that pass's T, and nothing younger may have gone before.
+TEST_F(growing_case, m1_while_rings_can_come_a_pass_emits_nothing_that_is_younger_than_its_t) {
+  make(3);
+  auto m = merge_over(2, {.most_rings = 3});
+  write(0, 10, 1);
+  write(1, 12, 2);
+  write(0, 60, 3);  // both are busy, beyond T
+  write(1, 70, 4);
+  const pass_result first = grow_pass(*m, 50);
+  EXPECT_EQ(first.emitted, 2u);
+  EXPECT_EQ(first.end, pass_end::idle_bound);
+  EXPECT_TRUE(first.closed_pending);
+  EXPECT_FALSE(first.may_sleep());
+  growing.rings = 3;  // it came meanwhile
+  write(2, 55, 5);
+  write(2, 75, 6);
+  write(0, 80, 7);
+  EXPECT_EQ(grow_pass(*m, 65).emitted, 3u) << "all have come: who is busy is not held back by T";
+  EXPECT_EQ(grow_pass(*m, 100).emitted, 2u);
+  EXPECT_EQ(m->merged.late_records(), 0u);
+  for (size_t i = 1; i < growing.records.size(); ++i) {
+    EXPECT_LT(growing.records[i - 1].place(), growing.records[i].place());
+  }
+}
+
 TEST_F(growing_case, m1_rings_that_are_added_take_part_at_once) {
   make(9);
   auto m = merge_over(2);
