@@ -96,6 +96,7 @@ std::string report(const simulate_account& account, const std::vector<std::strin
                  account.driver.header.switched_off, account.driver.header.late_records, account.driver.header.overdue_records,
                  account.driver.header.violations);
   const client_rows clients = read_clients(account.clients);
+  if (account.clients.size() < sizeof clients.header) out += "clients: not known, the driver did not answer\n";
   for (const protocol::client_row& row : clients.rows) {
     fmt::format_to(append, "client {} (process {}): offered {}, delivered {}, lost {}, waiting {}\n",
                    std::string(row.name, strnlen(row.name, sizeof row.name)), row.pid, row.offered, row.delivered, row.lost,
