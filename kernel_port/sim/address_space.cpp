@@ -16,6 +16,7 @@ class own_address_space : public address_space {
     address = reinterpret_cast<uint64_t>(mapped);
     return STATUS_SUCCESS;
   }
+  bool is_here() const override { return true; }
   void unmap(uint64_t address, uint64_t bytes) override { ::munmap(reinterpret_cast<void*>(address), bytes); }
 };
 

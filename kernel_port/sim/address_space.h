@@ -25,6 +25,8 @@ class address_space {
   // reading only unless `writable`, and its seals see to it that it cannot be more. On success `address` is where the process sees
   // it: a multiple of a page, never 0. On failure nothing was mapped.
   [[nodiscard]] virtual NTSTATUS map(int descriptor, uint64_t offset, uint64_t bytes, bool writable, uint64_t& address) = 0;
+  // Whether the addresses of map() are this host process' own.
+  [[nodiscard]] virtual bool is_here() const { return false; }
   // What map() gave. The process may have gone.
   virtual void unmap(uint64_t address, uint64_t bytes) = 0;
   // The process ends: returns when no thread of it is inside the kernel, and none enters while what it returned is held. Nothing

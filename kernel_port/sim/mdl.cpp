@@ -17,6 +17,14 @@ size_t bytes_of_pages(const MDL* mdl) {
   return (size_t{mdl->ByteOffset} + mdl->ByteCount + PAGE_SIZE - 1) / PAGE_SIZE * PAGE_SIZE;
 }
 
+// ThreadSanitizer knows memory by its address: what one view releases, it does not see acquired through another. There, what a
+// process of this host process may write to lies where the kernel has it, and only there is it not taken away again.
+#ifdef __SANITIZE_THREAD__
+constexpr bool one_view_for_stores = true;
+#else
+constexpr bool one_view_for_stores = false;
+#endif
+
 }  // namespace
 
 NTSTATUS process_mappings::map(PMDL mdl, bool writable, void*& address) {
@@ -31,7 +39,12 @@ NTSTATUS process_mappings::map(PMDL mdl, bool writable, void*& address) {
   const uint32_t pid = PsGetCurrentProcess()->pid;
   const std::shared_ptr<address_space> space = machine.spaces.of(pid);
   uint64_t user = 0;
-  const NTSTATUS status = space->map(view.descriptor, view.offset, bytes, writable, user);
+  NTSTATUS status = STATUS_SUCCESS;
+  if (one_view_for_stores && writable && space->is_here()) {
+    user = reinterpret_cast<uint64_t>(memory);
+  } else {
+    status = space->map(view.descriptor, view.offset, bytes, writable, user);
+  }
   ::close(view.descriptor);
   if (!NT_SUCCESS(status)) {
     if (writable) machine.shared->forbid_writing(memory);
@@ -58,7 +71,7 @@ void process_mappings::unmap(void* address, PMDL mdl) {
     found = *place;
     mappings_.erase(place);
   }
-  found.space->unmap(found.address, found.bytes);
+  if (reinterpret_cast<char*>(found.address) != found.memory) found.space->unmap(found.address, found.bytes);
   if (found.writable) the_machine().shared->forbid_writing(found.memory);
 }
 
