@@ -20,6 +20,7 @@ std::string type_name(uint16_t type) {
 arrival accounting::received(const delivered_record& record, uint64_t now, uint64_t frequency) {
   if (!record.figures && !record.of_stream && !record.client_loss) ++stream_records_;
   if (record.of_stream && record.type == record_type_overdue) ++overdue_of_stream_;
+  if (record.overwritten && record.late) ++late_records_;
   // not a record of a ring
   if (record.figures || record.of_stream || record.overwritten || record.client_loss) return arrival::in_order;
   const arrival how = identities_.note(record.identity, record_header_size + record.payload_length);

@@ -218,6 +218,18 @@ TEST(accounting, what_is_announced_as_overwritten_was_committed_and_not_dropped)
   EXPECT_EQ(a.check().size(), 2u);
 }
 
+// The driver counts it where it merges, as any record that comes late.
+TEST(accounting, a_record_of_what_was_overwritten_can_be_late) {
+  agreement a;
+  a.driver.header.late_records = 1;
+  ASSERT_EQ(a.check().size(), 1u);
+  delivered_record told{{1, 64, 1, 0}, 50, record_type_loss, 1, 0, true, false, nullptr, 64};
+  told.overwritten = true;
+  EXPECT_EQ(a.account.received(told, 60, 10'000'000), arrival::in_order);
+  EXPECT_EQ(a.check(), std::vector<std::string>());
+  EXPECT_EQ(a.account.late_records(), 1u);
+}
+
 // One of several clients: what was committed was received, or it was told that it missed it; by type, over all CPUs.
 TEST(accounting, what_this_client_alone_has_missed_was_committed_and_not_dropped) {
   agreement a;
