@@ -119,6 +119,7 @@ class client {
   std::atomic<uint64_t> always_types_;  // that were wanted all the time: only they can be compared
   event_reader reader_;
   uint64_t boot_ = 0;
+  bool rings_overwrite_ = false;
   std::vector<uint8_t> buffer_;
   std::vector<delivered_record> records_;
   client_outcome last_ = client_outcome::timeout;

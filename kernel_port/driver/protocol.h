@@ -138,6 +138,7 @@ struct capabilities {
 static_assert(sizeof(capabilities) == 80);
 inline constexpr uint32_t feature_mapping = 0x0001;  // code_map: the kernel can map read-only, and the rings are not overwritten
 inline constexpr uint32_t feature_port = 0x0002;     // clients can connect to port_name; if not, clients_header::port_status says why
+inline constexpr uint32_t feature_overwrite = 0x0004;  // the rings overwrite what nobody reads (option Mode)
 
 struct statistics_header {
   uint32_t version;

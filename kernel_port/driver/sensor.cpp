@@ -159,6 +159,7 @@ protocol::capabilities sensor::capabilities() {
   answer.clock_offset = clock.offset;
   if (mapping_.is_supported()) answer.features |= protocol::feature_mapping;
   if (NT_SUCCESS(port_.status())) answer.features |= protocol::feature_port;
+  if (channel_.options().mode == ring_mode::overwrite) answer.features |= protocol::feature_overwrite;
   return answer;
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <thread>
 
+#include "consumers/client/client.h"
 #include "consumers/device_source.h"
 #include "consumers/nt/simulated_system.h"
 #include "consumers/event_stream.h"
@@ -27,10 +28,11 @@ using std::chrono::seconds;
 constexpr uint32_t client_pid = 4242;
 constexpr uint64_t images_only = uint64_t{1} << event_type_image_load;
 constexpr seconds patience{60};
+constexpr uint32_t full_queue = 8;  // batches
 
 struct port_source_test : testing::Test {
   sim::machine machine;
-  port_source_test() { EXPECT_EQ(machine.load_driver("sluice", &DriverEntry), STATUS_SUCCESS); }
+  explicit port_source_test(const sim::machine_options& options = {}) : machine(options) { EXPECT_EQ(machine.load_driver("sluice", &DriverEntry), STATUS_SUCCESS); }
   ~port_source_test() override {
     if (loaded) {
       EXPECT_EQ(machine.unload_driver("sluice"), STATUS_SUCCESS);
@@ -43,6 +45,44 @@ struct port_source_test : testing::Test {
     for (uint32_t i = 0; i < count; ++i) sim::load_image({.base = i, .path = u"\\Device\\HarddiskVolume1\\some.dll"});
   }
 };
+
+struct overwriting_rings : port_source_test {
+  overwriting_rings() : port_source_test({.service_parameters = {{u"Sluice", u"Mode", 1}, {u"Sluice", u"RingBytes", 65536}}}) {}
+};
+
+client_options of_port(sim::machine& machine, uint32_t pid) {
+  client_options options;
+  options.system = simulated_system(machine, pid);
+  options.by = transport::port;
+  return options;
+}
+
+void read_to_the_end(client& of) {
+  of.flush();
+  do {
+    (void)of.read(patience);
+  } while (of.last() != client_outcome::flushed);
+}
+
+// The driver counts it as one record that this client has lost; the client is told of what was overwritten.
+TEST_F(overwriting_rings, a_client_that_lost_what_told_of_an_overwriting_finds_its_account_in_agreement) {
+  client slow(of_port(machine, client_pid)), fast(of_port(machine, client_pid + 1));
+  // Until both queues are full, slowly enough for the ring; then it goes round.
+  uint64_t offered = 0;
+  test::eventually([&] {
+    const protocol::client_row row = slow.driver()->own_row();
+    if (row.offered != offered || offered == 0) load_images(100);
+    return row.offered == std::exchange(offered, row.offered) && row.waiting_batches == full_queue;
+  });
+  load_images(30000);
+  read_to_the_end(fast);
+  EXPECT_GT(fast.account().overwritten_events(), 0u) << "the premise: it was told so";
+  EXPECT_EQ(fast.check(false), std::vector<std::string>());
+  read_to_the_end(slow);
+  EXPECT_EQ(slow.account().overwritten_events(), 0u) << "the premise: it has lost what tells so";
+  EXPECT_GT(slow.account().missed_events(), 0u);
+  EXPECT_EQ(slow.check(false), std::vector<std::string>());
+}
 
 TEST_F(port_source_test, a_filter_of_its_own_keeps_out_of_one_client_what_another_gets) {
   port_source all(simulated_system(machine, client_pid + 1), {.name = "all"});  // first: it gets what lies there from before
