@@ -94,10 +94,11 @@ void torture_client::read_to_the_end() {
   // What an own filter keeps away is nobody's loss, and the client cannot tell; its row in the driver's account says what was offered.
   const bool since_load = plan_.since_load && !plan_.own_filter;
   for (;;) {
+    const auto answered_by = std::chrono::steady_clock::now() + patience;
     client_->flush();
     do {
       take_batch(milliseconds(100));
-      if (std::chrono::steady_clock::now() > limit) {
+      if (std::chrono::steady_clock::now() > answered_by) {
         broken("W1", no_cpu, "nothing happens, and the answer to a flush by {} has not come", name_of(plan_.by));
       }
     } while (client_->last() != client_outcome::flushed);

@@ -31,6 +31,7 @@ class torture_client {
  public:
   // `own_type`: of own events. `from` outlives it.
   torture_client(sim::machine& machine, const torture_plan& plan, uint32_t activities, uint16_t own_type, const filler& from);
+  const torture_plan& plan() const { return plan_; }
   ~torture_client();  // closed in the middle of whatever it does
   torture_client(const torture_client&) = delete;
   torture_client& operator=(const torture_client&) = delete;

@@ -51,8 +51,10 @@ class machine_life {
     for (uint32_t i = 0; i < activities; ++i) activities_.emplace_back(world_, i);
     for (busy_activity& each : activities_) each.start();
     ++counts_.machines;
+    set_dump([this](uint32_t) { describe(); });
   }
   ~machine_life() {
+    set_dump({});
     world_.stop.store(true);
     for (busy_activity& each : activities_) each.join();
     const uint32_t in_group = machine_.options().processors_per_group;
@@ -123,6 +125,21 @@ class machine_life {
     return result;
   }
 
+  // For a report, while whatever broke is as it was: nothing here waits.
+  void describe() const {
+    const sim::machine_options& of = machine_.options();
+    fmt::print(stderr, "  a machine of {} CPUs, kernel level {}, rings that {}; {}seed {}; the clock {}; {}\n", machine_.processors(),
+               static_cast<int>(of.level), mode_ == ring_mode::overwrite ? "overwrite" : "discard",
+               holds_until_attach_ ? "HoldUntilAttach, " : "", of.seed, clock_steps_ ? "steps" : "does not step",
+               resting_ ? "nothing happens" : "events happen");
+    for (const torture_client& each : clients_) {
+      const torture_plan& plan = each.plan();
+      fmt::print(stderr, "  a client by {}, types {:#x}{}{}{}: {} records, {} missed\n", name_of(plan.by), plan.types,
+                 plan.own_filter ? ", own filters" : "", plan.slow ? ", slow" : "", plan.since_load ? ", since load" : "", each.records(),
+                 each.missed());
+    }
+  }
+
   // Nothing happens any more, and nothing is open.
   void rest() {
     world_.parks.close();
@@ -140,18 +157,17 @@ class machine_life {
 
   // Some clients at a time, or one that maps; meanwhile everything else.
   void have_clients() {
-    std::deque<torture_client> clients;
     const auto add = [&](torture_plan plan, bool welcome) {
       plan.pid = next_pid_++;
       plan.seed = random_.next();
       plan.slow = random_.one_in(4);
       plan.clock_steps = clock_steps_;
       plan.since_load = nobody_yet_ && holds_until_attach_ && welcome;
-      clients.emplace_back(machine_, plan, static_cast<uint32_t>(activities_.size()), own_type_, world_.from);
-      if (!clients.back().connected()) {
+      clients_.emplace_back(machine_, plan, static_cast<uint32_t>(activities_.size()), own_type_, world_.from);
+      if (!clients_.back().connected()) {
         if (welcome) broken("client", no_cpu, "a client by {} was refused", name_of(plan.by));
         ++counts_.refused;
-        clients.pop_back();
+        clients_.pop_back();
         return;
       }
       if (!welcome) broken("client", no_cpu, "a client by {} was let in beside one that stands in its way", name_of(plan.by));
@@ -164,7 +180,7 @@ class machine_life {
     } else {
       if (random_.one_in(2)) {
         add({.by = transport::ioctl}, true);
-        clients.back().wait_for_read();
+        clients_.back().wait_for_read();
         if (maps_) add({.by = transport::mapping}, false);
       }
       for (uint32_t more = 1 + random_.below(6); more != 0; --more) {
@@ -174,21 +190,22 @@ class machine_life {
     }
     for (uint32_t turns = 10 + random_.below(60); turns != 0; --turns) {
       meddle();
-      if (!clients.empty() && random_.one_in(16)) clients[random_.below(static_cast<uint32_t>(clients.size()))].cancel();
-      if (clients.size() > 1 && random_.one_in(24)) {
-        count(clients.back());
-        clients.pop_back();
+      if (!clients_.empty() && random_.one_in(16)) clients_[random_.below(static_cast<uint32_t>(clients_.size()))].cancel();
+      if (clients_.size() > 1 && random_.one_in(24)) {
+        count(clients_.back());
+        clients_.pop_back();
       }
       std::this_thread::sleep_for(microseconds(random_.below(2000)));
     }
     if (random_.one_in(2)) {
       rest();
-      for (torture_client& each : clients) each.settle();
+      for (torture_client& each : clients_) each.settle();
       ++counts_.settlements;
       (void)check_account();
       go_on();
     }
-    for (const torture_client& each : clients) count(each);
+    for (const torture_client& each : clients_) count(each);
+    clients_.clear();
   }
 
   void count(const torture_client& each) {
@@ -331,6 +348,7 @@ class machine_life {
   const sim::activity here_;
   busy_world world_;
   std::deque<busy_activity> activities_;
+  std::deque<torture_client> clients_;
   std::optional<statistics_reader> statistics_;
   sim::raised_counts at_load_{};
   uint64_t own_at_load_ = 0;
