@@ -44,7 +44,7 @@ bool event_reader::take(delivered_record& record) {
       }
       return false;
     }
-    if (!record.figures) batch_empty_ = false;
+    if (!record.figures || record.of_stream) batch_empty_ = false;
     const uint64_t frequency = received_at_ == 0 ? 0 : reader_.clock_frequency();  // without a moment there is no latency
     if (account_.received(record, clock_.time_of_counter(received_at_), frequency) != arrival::duplicate) return true;
   }

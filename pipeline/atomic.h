@@ -12,10 +12,13 @@
 #include <intrin.h>
 #define SLUICE_ALWAYS_INLINE __forceinline
 #define SLUICE_NEVER_INLINE __declspec(noinline)
+#define SLUICE_RARE __declspec(noinline)
 #define SLUICE_RACES_ON_PURPOSE __declspec(noinline)
 #else
 #define SLUICE_ALWAYS_INLINE inline __attribute__((always_inline))
 #define SLUICE_NEVER_INLINE __attribute__((noinline))
+// And compiled for size, wherever it stands: what happens seldom.
+#define SLUICE_RARE __attribute__((noinline, cold))
 // Reads what another side may be writing, and the caller finds out: no business of the thread sanitizer's.
 #define SLUICE_RACES_ON_PURPOSE __attribute__((noinline, no_sanitize("thread")))
 #endif

@@ -33,7 +33,8 @@ static_assert(sizeof(batch_header) == 32);
 
 inline constexpr uint8_t batch_flag_late = 0x01;     // older than something already delivered
 // Not a record of a ring: a loss_payload with what this CPU has dropped since load, taken from the published figures, for
-// a gap that no record follows yet. It is no part of `committed`; a later LOSS record announces the same gap again.
+// a gap that no record follows yet. It is no part of `committed`; a later LOSS record announces the same gap again. With
+// batch_flag_stream: because LOSS records were lost to this client; a batch with only such is not the answer to a flush.
 inline constexpr uint8_t batch_flag_figures = 0x02;
 // Not a record of a ring: the merge tells of the stream itself (a clock epoch, and its anchor). Position 0, no part of
 // `committed`.

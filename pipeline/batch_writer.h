@@ -46,9 +46,9 @@ class batch_writer {
     return true;
   }
 
-  // What a CPU has dropped since load, for a gap that no record follows (batch_flag_figures).
-  [[nodiscard]] bool add_figures(uint16_t cpu, const loss_summary& figures) {
-    return add_loss(cpu, batch_flag_figures, {figures.first_time, figures.last_time, figures.bytes, figures.events, 0, 0},
+  // What a CPU has dropped since load, for a gap that no record follows (batch_flag_figures). `also`: 0 or batch_flag_stream.
+  [[nodiscard]] bool add_figures(uint16_t cpu, const loss_summary& figures, uint8_t also = 0) {
+    return add_loss(cpu, static_cast<uint8_t>(batch_flag_figures | also), {figures.first_time, figures.last_time, figures.bytes, figures.events, 0, 0},
                     figures.dropped);
   }
 

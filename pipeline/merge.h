@@ -210,7 +210,7 @@ class merge {
 
   // Every ring has reached a later epoch. False: the sink takes no news; nothing has changed then.
   template <class sink>
-  SLUICE_NEVER_INLINE bool begin_epoch(sink& accept) {
+  SLUICE_RARE bool begin_epoch(sink& accept) {
     epoch_start next{~0u, tournament::never, 0};
     for (uint32_t i = 0; i < count_; ++i) {
       const reader& from = readers_[i];
@@ -304,7 +304,7 @@ class merge {
     return !full;
   }
 
-  pass_result finish(pass_result& result, pass_end end, uint32_t ring) {
+  SLUICE_NEVER_INLINE pass_result finish(pass_result& result, pass_end end, uint32_t ring) {
     result.end = end;
     result.ring = ring;
     const bool follows_steps = options_.step_back != 0 && bounds_.epoch() == epoch_;

@@ -137,7 +137,7 @@ class ring_reader {
     uint32_t discarded = 0;
   };
   template <class sink>
-  late_records take_late(sink&& accept) {
+  SLUICE_RARE late_records take_late(sink&& accept) {
     late_records found;
     uint32_t kept = 0;
     for (uint32_t i = 0; i < set_aside_count_; ++i) {
@@ -232,13 +232,13 @@ class ring_reader {
 
   // The head is older than what came before it, or than what its ring was proven empty by. By a step: an epoch begins with
   // it. By less: the margin was too short (or the clock went back by less), and the record comes late.
-  SLUICE_NEVER_INLINE void judge_step_back(ring_head head) {
+  SLUICE_RARE void judge_step_back(ring_head head) {
     if (step_back_ == 0 || head.state == head_state::reserved || head.state == head_state::damaged) return;
     const uint64_t floor = last_time_ > proven_ ? last_time_ : proven_;
     if (floor - head.time > step_back_) enter_own(epoch_ + 1, head.time);
   }
 
-  SLUICE_NEVER_INLINE static ring_head hidden(ring_head head) {
+  SLUICE_RARE static ring_head hidden(ring_head head) {
     if (head.state == head_state::damaged) return head;
     head.state = head_state::later_epoch;
     head.time = never;

@@ -14,7 +14,7 @@ bool client_stream::create(const kernel_functions& functions, const wishes& what
 void client_stream::destroy() {
   slots_.release();
   writer_ = batch_writer();
-  open_ = taken_ = refused_ = epoch_begun_ = false;
+  open_ = taken_ = refused_ = epoch_begun_ = lost_announcements_ = figures_are_old_ = false;
   flush_ = flush::none;
   first_ = sealed_ = open_records_ = 0;
   figures_next_ = nothing;
@@ -41,6 +41,7 @@ client_stream::offer_result client_stream::offer(const record_view<native_seam>&
     if (tell_news() && writer_.add(record)) {
       ++offered_;
       ++open_records_;
+      if (lost_announcements_ && record.type() == record_type_loss) [[unlikely]] figures_are_old_ = true;
       return offer_result::taken;
     }
     seal();
@@ -62,7 +63,10 @@ void client_stream::lose(const record_view<native_seam>& record) {
   } else {
     ++gap_.events;
     ++gap_.by_type[type % max_record_types];
-    if (type == record_type_loss) figures_next_ = 0;
+    if (type == record_type_loss) {
+      lost_announcements_ = true;
+      figures_next_ = 0;
+    }
   }
 }
 
@@ -81,6 +85,40 @@ void client_stream::miss_overwritten(const record_view<native_seam>& record) {
 void client_stream::begin_epoch(const epoch_news& news) {
   epoch_ = news;
   epoch_begun_ = true;
+}
+
+void client_stream::hand_over(const figures_source& figures) {
+  tell();
+  tell_figures(figures);
+  if (ready_ != nullptr && !empty()) KeSetEvent(ready_, IO_NO_INCREMENT, FALSE);
+}
+
+bool client_stream::settle_flush(const figures_source& figures) {
+  if (flush_ != flush::due) return false;
+  tell();
+  tell_figures(figures);
+  if (has_news() || figures_next_ != nothing) return false;
+  if (open_ && writer_.record_count() != 0) seal();
+  if (!open_slot()) return false;
+  figures.tell_unannounced(figures.context, writer_);
+  flush_ = flush::none;
+  seal();
+  return true;
+}
+
+bool client_stream::can_settle_flush(const figures_source& figures) {
+  if (flush_ != flush::due || !created()) return false;
+  tell();
+  tell_figures(figures);
+  return !empty() || figures_next_ == nothing;
+}
+
+void client_stream::settle_flush_with_oldest(const figures_source& figures) {
+  if (empty() && open_slot()) {
+    figures.tell_unannounced(figures.context, writer_);
+    seal();
+  }
+  flush_ = flush::none;
 }
 
 client_stream::batch client_stream::take() {
@@ -175,6 +213,18 @@ void client_stream::tell() {
   if (!has_news() || !open_slot() || tell_news()) return;
   seal();
   if (open_slot()) (void)tell_news();
+}
+
+void client_stream::tell_figures(const figures_source& from) {
+  if (figures_next_ >= from.cpus) return;
+  for (uint32_t look = 0; look < 2 && !has_news() && open_slot(); ++look) {
+    while (figures_next_ < from.cpus && from.tell(from.context, figures_next_, writer_)) ++figures_next_;
+    if (figures_next_ == from.cpus) {
+      figures_next_ = nothing;
+      return;
+    }
+    if (look == 0 && writer_.record_count() != 0) seal();
+  }
 }
 
 }  // namespace sluice

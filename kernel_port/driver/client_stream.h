@@ -5,7 +5,8 @@
 // A record that finds no room is lost to this client alone. The next batch with room says so at that place: an entry with
 // batch_flag_client_loss, a loss_payload by type. The rings' own account knows nothing of it. What a LOSS record of the rings
 // would have told is not lost with it: what was overwritten counts as missed here, and for what was dropped the CPUs' figures
-// follow (batch_flag_figures). Nor is it ever lost that a clock epoch has begun: it waits for room, and the latest is told.
+// follow (batch_flag_figures and batch_flag_stream). From then on its LOSS records do not add up to what was dropped, and a flush brings
+// the figures anew if there was another one. Nor is it ever lost that a clock epoch has begun: it waits for room, and the latest is told.
 //
 // All members under the lock of the distribution it belongs to; memory is non-paged. take() hands out the oldest batch, which
 // stays where it is until given_back(): one taker at a time.
@@ -20,6 +21,16 @@
 #include "producers/pool.h"
 
 namespace sluice {
+
+// Who knows what the CPUs have dropped since load.
+struct figures_source {
+  void* context;
+  uint32_t cpus;
+  // Of one, if it has dropped anything. False: no room, or not now.
+  bool (*tell)(void* context, uint32_t cpu, batch_writer& to);
+  // Of those that have dropped what no record follows yet.
+  void (*tell_unannounced)(void* context, batch_writer& to);
+};
 
 class client_stream {
  public:
@@ -65,13 +76,9 @@ class client_stream {
   void lose(const record_view<native_seam>& record);
   _IRQL_requires_max_(APC_LEVEL)
   void begin_epoch(const epoch_news& news);
-  // After a pass: what is there can be taken. `add(cpu, batch)`: the figures of a CPU; false: no room, or not now.
-  template <class add_figures>
-  void hand_over(uint32_t cpus, add_figures&& add) {
-    tell();
-    if (figures_next_ < cpus) tell_figures(cpus, add);
-    if (ready_ != nullptr && !empty()) KeSetEvent(ready_, IO_NO_INCREMENT, FALSE);
-  }
+  // After a pass: what is there can be taken.
+  _IRQL_requires_max_(APC_LEVEL)
+  void hand_over(const figures_source& figures);
 
   // The client asked for what is final now: everything older than `now` (stream time) of the begin_flush that follows is
   // final after a pass from then on that ended by itself, or has come to something younger. Then the answer is due.
@@ -86,33 +93,20 @@ class client_stream {
     return flush_ == flush::begun;
   }
   void note_pass(bool complete, uint64_t reached) {
-    if (flush_ == flush::begun && (complete || reached > flush_until_)) flush_ = flush::due;
+    if (flush_ != flush::begun || (!complete && reached <= flush_until_)) return;
+    flush_ = flush::due;
+    if (figures_are_old_) figures_next_ = 0;
+    figures_are_old_ = false;
   }
   // The answer: a batch without a record of the stream, behind all that has some. What no record follows yet is told there.
   // False: not due, or no room yet; asked again when there is.
-  template <class add_figures>
-  bool settle_flush(add_figures&& add) {
-    if (flush_ != flush::due) return false;
-    tell();
-    if (has_news()) return false;
-    if (open_ && writer_.record_count() != 0) seal();
-    if (!open_slot()) return false;
-    add(writer_);
-    flush_ = flush::none;
-    seal();
-    return true;
-  }
+  _IRQL_requires_max_(APC_LEVEL)
+  bool settle_flush(const figures_source& figures);
   // The other way to answer, for who takes a batch at once: with the oldest that waits; without a record only if nothing does.
-  bool can_settle_flush() const { return flush_ == flush::due && created(); }
-  template <class add_figures>
-  void settle_flush_with_oldest(add_figures&& add) {
-    tell();
-    if (empty() && open_slot()) {
-      add(writer_);
-      seal();
-    }
-    flush_ = flush::none;
-  }
+  _IRQL_requires_max_(APC_LEVEL)
+  bool can_settle_flush(const figures_source& figures);
+  _IRQL_requires_max_(APC_LEVEL)
+  void settle_flush_with_oldest(const figures_source& figures);
 
   _IRQL_requires_max_(APC_LEVEL)
   batch take();
@@ -120,8 +114,8 @@ class client_stream {
   _IRQL_requires_max_(APC_LEVEL)
   bool given_back(bool delivered);
   bool empty() const { return sealed_ == 0 && writer_.record_count() == 0; }
-  // Nothing waits for it, and there is nothing left to tell it.
-  bool settled() const { return empty() && !has_news() && figures_next_ == nothing; }
+  // Nothing waits for it, there is nothing left to tell it, and what it will be told adds up without this.
+  bool settled() const { return empty() && !has_news() && figures_next_ == nothing && !lost_announcements_; }
   bool takes_by_request() const { return wishes_.takes_by_request; }
   void count_failed_send() { ++failed_sends_; }
 
@@ -157,17 +151,8 @@ class client_stream {
   bool tell_news();
   _IRQL_requires_max_(APC_LEVEL)
   void tell();
-  template <class add_figures>
-  void tell_figures(uint32_t cpus, add_figures&& add) {
-    for (uint32_t look = 0; look < 2 && !has_news() && open_slot(); ++look) {
-      while (figures_next_ < cpus && add(figures_next_, writer_)) ++figures_next_;
-      if (figures_next_ == cpus) {
-        figures_next_ = nothing;
-        return;
-      }
-      if (look == 0 && writer_.record_count() != 0) seal();
-    }
-  }
+  _IRQL_requires_max_(APC_LEVEL)
+  void tell_figures(const figures_source& from);
 
   wishes wishes_;
   client_filter* filter_ = nullptr;
@@ -188,6 +173,8 @@ class client_stream {
   uint32_t open_records_ = 0;  // of the stream, in the open batch: what tells of gaps is not counted
   gap gap_{};                  // not announced yet
   uint32_t figures_next_ = nothing;  // the CPU whose figures are told next
+  bool lost_announcements_ = false;  // LOSS records of the rings were lost to this client
+  bool figures_are_old_ = false;     // and there was another one since it was told the figures
   bool epoch_begun_ = false;   // and has not been told yet
   epoch_news epoch_{};
   uint64_t offered_ = 0;

@@ -110,6 +110,18 @@ void distribution::begin_epoch(const client_stream::epoch_news& news) {
   for (uint32_t i = 0; i < count_; ++i) clients_[i]->begin_epoch(news);
 }
 
+void distribution::hand_over(const figures_source& figures) {
+  for (uint32_t i = 0; i < count_; ++i) clients_[i]->hand_over(figures);
+}
+
+bool distribution::settle_flushes(const figures_source& figures) {
+  bool settled = false;
+  for (uint32_t i = 0; i < count_; ++i) {
+    if (!clients_[i]->takes_by_request()) settled |= clients_[i]->settle_flush(figures);
+  }
+  return settled;
+}
+
 bool distribution::begin_flushes(uint64_t now) {
   bool any_begun = false;
   for (uint32_t i = 0; i < count_; ++i) any_begun |= clients_[i]->begin_flush(now);

@@ -70,24 +70,16 @@ class distribution {
   bool accept(const record_view<native_seam>& record);
   _IRQL_requires_max_(APC_LEVEL)
   void begin_epoch(const client_stream::epoch_news& news);
-  template <class add_figures>
-  void hand_over(uint32_t cpus, add_figures&& add) {
-    for (uint32_t i = 0; i < count_; ++i) clients_[i]->hand_over(cpus, add);
-  }
+  _IRQL_requires_max_(APC_LEVEL)
+  void hand_over(const figures_source& figures);
   // Flushes: client_stream. True: a pass is needed.
   _IRQL_requires_max_(APC_LEVEL)
   bool begin_flushes(uint64_t now);
   _IRQL_requires_max_(APC_LEVEL)
   void note_pass(bool complete, uint64_t reached);
   // True: for somebody. Who has no room is asked again when it has.
-  template <class add_figures>
-  bool settle_flushes(add_figures&& add) {
-    bool settled = false;
-    for (uint32_t i = 0; i < count_; ++i) {
-      if (!clients_[i]->takes_by_request()) settled |= clients_[i]->settle_flush(add);
-    }
-    return settled;
-  }
+  _IRQL_requires_max_(APC_LEVEL)
+  bool settle_flushes(const figures_source& figures);
 
  private:
   friend class lock;

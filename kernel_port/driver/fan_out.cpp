@@ -5,11 +5,22 @@
 namespace sluice {
 
 // With the lock held, when the clients' queues have changed.
-void worker::hand_over() {
-  clients_.hand_over(attached_cpus_, [this](uint32_t cpu, batch_writer& to) {
-    loss_summary figures;
-    return read_figures(cpu, figures) && (figures.events == 0 || to.add_figures(static_cast<uint16_t>(cpu), figures));
-  });
+void worker::hand_over() { clients_.hand_over(figures()); }
+
+figures_source worker::figures() {
+  return {this, attached_cpus_,
+          [](void* self, uint32_t cpu, batch_writer& to) { return static_cast<worker*>(self)->tell_figures(cpu, to); },
+          [](void* self, batch_writer& to) { (void)static_cast<worker*>(self)->add_unannounced(to); }};
+}
+
+// False: no room, or the CPU drops without pause.
+bool worker::tell_figures(uint32_t cpu, batch_writer& to) {
+  loss_summary figures;
+  if (!read_figures(cpu, figures)) {
+    figures_moved_ = true;
+    return false;
+  }
+  return figures.events == 0 || to.add_figures(static_cast<uint16_t>(cpu), figures, batch_flag_stream);
 }
 
 bool worker::share_out(const record_view<native_seam>& record) {
@@ -71,7 +82,8 @@ void worker::give_to_reader(PIRP irp) {
   complete(irp, STATUS_SUCCESS, batch.length);
 }
 
-// What was final when a client asked is in its queue, and its batch can be taken, even if it is empty. True: one was answered.
+// What was final when a client asked is in its queue, and its batch can be taken, even if it is empty. True: one was answered, or can be
+// tried again at once.
 bool worker::serve_client_flushes() {
   bool begun = false;
   {
@@ -89,17 +101,17 @@ bool worker::serve_client_flushes() {
     clients_.note_pass(complete, shared_out_to_);
   }
   const distribution::lock held(clients_);
-  const auto add = [this](batch_writer& to) { (void)add_unannounced(to); };
-  bool settled = clients_.settle_flushes(add);
+  figures_moved_ = false;
+  bool settled = clients_.settle_flushes(figures());
   if (settled) hand_over();
-  if (reader_listed_ && reader_.can_settle_flush()) {
+  if (reader_listed_ && reader_.can_settle_flush(figures())) {
     if (PIRP const irp = reads_.remove()) {  // otherwise the flush goes on with the next read
-      reader_.settle_flush_with_oldest(add);
+      reader_.settle_flush_with_oldest(figures());
       give_to_reader(irp);
       settled = true;
     }
   }
-  return settled;
+  return settled || figures_moved_;
 }
 
 }  // namespace sluice

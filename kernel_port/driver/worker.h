@@ -141,6 +141,9 @@ class worker {
   bool read_figures(uint32_t cpu, loss_summary& figures);
   _IRQL_requires_max_(APC_LEVEL)
   void hand_over();
+  _IRQL_requires_max_(APC_LEVEL)
+  bool tell_figures(uint32_t cpu, batch_writer& to);
+  figures_source figures();
   _IRQL_requires_(PASSIVE_LEVEL)
   void sleep();
   _IRQL_requires_(PASSIVE_LEVEL)
@@ -267,6 +270,7 @@ class worker {
     filter_row filtered[max_record_types];
   };
   nonpaged_array<cpu_snapshot> snapshot_;
+  bool figures_moved_ = false;  // a CPU dropped without pause while its figures were read
   bool dpcs_ran_ = false;
 
   admission consumers_;

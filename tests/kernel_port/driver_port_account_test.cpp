@@ -65,6 +65,37 @@ TEST_F(driver_port_account, a_client_that_lost_a_loss_record_learns_from_the_fig
   expect_balance(fast.row("fast"));
 }
 
+// Its LOSS records do not add up any more, and what it knows from figures is older than the next one.
+TEST_F(driver_port_account, r4_a_client_that_lost_a_loss_record_can_add_up_what_the_rings_dropped_after_the_next_one_too) {
+  port_client slow(on.machine, wants(~uint64_t{0}, 0, "slow"));
+  port_client fast(on.machine, wants(~uint64_t{0}, 0, "fast"));
+  flood();
+  (void)fast.drain();
+  flood();
+  (void)fast.drain();
+  std::vector<received> by_slow = slow.drain();
+  ASSERT_GE(client_losses(by_slow, record_type_loss), 1u) << "the premise: it has lost the record";
+  const uint64_t told_before = told_dropped(by_slow);
+
+  class client device(on.machine);
+  for (int again = 0; again < 3; ++again) {
+    flood();
+    // Both take what there is, and ask for nothing: no flush tells of the gap before its record does.
+    std::vector<received> by_fast;
+    bool some = true;
+    while (some) {
+      some = fast.read(by_fast, std::chrono::milliseconds(50)) == STATUS_SUCCESS;
+      some |= slow.read(by_slow, std::chrono::milliseconds(50)) == STATUS_SUCCESS;
+    }
+    sim::load_image({.base = flood_size});
+    (void)fast.drain();
+    for (received& record : slow.drain()) by_slow.push_back(std::move(record));
+    const uint64_t dropped = sum_of(device.statistics(), event_type_image_load).dropped_total();
+    EXPECT_GT(dropped, told_before) << "the premise: there was another gap";
+    EXPECT_EQ(told_dropped(by_slow), dropped);
+  }
+}
+
 // No flush, and no event behind it.
 TEST_F(driver_port_account, a_client_is_told_what_it_missed_as_soon_as_it_has_room) {
   port_client slow(on.machine, wants(bit(event_type_image_load), 0, "slow"));

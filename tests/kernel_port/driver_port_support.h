@@ -53,7 +53,7 @@ class port_client {
     buffer.erase(buffer.begin(), buffer.begin() + sizeof(sim::filter_message_header));
     bool news = false;
     for (received& record : parse(buffer, bytes - sizeof(sim::filter_message_header))) {
-      news |= (record.flags & batch_flag_figures) == 0;
+      news |= (record.flags & (batch_flag_figures | batch_flag_stream)) != batch_flag_figures;
       records.push_back(std::move(record));
     }
     if (answer != nullptr) *answer = !news;
