@@ -1,6 +1,7 @@
 #include "kernel_port/sim/irp.h"
 
 #include <deque>
+#include <new>
 #include <unordered_set>
 
 #include "kernel_port/sim/implementation.h"
@@ -23,10 +24,16 @@ KSPIN_LOCK cancel_lock;
 void bury(io_request* request) {
   internal_lock lock(the_requests.mutex);
   the_requests.at_driver.erase(&request->irp);
-  dereference_object(request->irp.Tail.Overlay.Thread);
+  // Null: there was no memory to hold the request itself.
+  if (request->irp.Tail.Overlay.Thread != nullptr) dereference_object(request->irp.Tail.Overlay.Thread);
   request->system_buffer.reset();
+  try {
+    the_requests.buried.push_back(request);
+  } catch (const std::bad_alloc&) {
+    delete request;  // nobody finds out then who uses it still
+    return;
+  }
   poison(request, sizeof(*request));
-  the_requests.buried.push_back(request);
   if (the_requests.buried.size() <= request_table::kept) return;
   io_request* oldest = the_requests.buried.front();
   the_requests.buried.pop_front();

@@ -17,6 +17,21 @@ void destroy_thread_object(void* body) {
   if (thread->process) dereference_object(thread->process);
 }
 
+namespace {
+
+// An object for a place that was made for it; the place goes where there is no memory.
+template <class object, class table, class type>
+object* create_for(table& places, typename table::iterator place, type& of) {
+  try {
+    return create_object<object>(of);
+  } catch (...) {
+    places.erase(place);
+    throw;
+  }
+}
+
+}  // namespace
+
 process_table::~process_table() {
   for (auto& [tid, thread] : threads_) dereference_object(thread);
   for (auto& [pid, process] : processes_) dereference_object(process);
@@ -34,7 +49,7 @@ PEPROCESS process_table::add_process(uint32_t pid, uint32_t parent_pid, bool sub
     process->subsystem = subsystem;
     return process;
   }
-  auto* process = create_object<_EPROCESS>(process_object_type);
+  auto* const process = create_for<_EPROCESS>(processes_, slot, process_object_type);
   initialize_header(process->Header, dispatcher_type::process, 0);
   process->pid = pid;
   process->parent_pid = parent_pid;
@@ -59,7 +74,7 @@ PETHREAD process_table::add_thread(uint32_t pid, uint32_t tid, uint64_t start_ad
     slot->second->start_address = start_address;
     return slot->second;
   }
-  auto* thread = create_object<_KTHREAD>(thread_object_type);
+  auto* const thread = create_for<_KTHREAD>(threads_, slot, thread_object_type);
   initialize_header(thread->Header, dispatcher_type::thread, 0);
   reference_object(process->second);
   thread->process = process->second;
