@@ -106,9 +106,15 @@ bool worker::serve_client_flushes() {
   if (settled) hand_over();
   if (reader_listed_ && reader_.can_settle_flush(figures())) {
     if (PIRP const irp = reads_.remove()) {  // otherwise the flush goes on with the next read
-      reader_.settle_flush_with_oldest(figures());
-      give_to_reader(irp);
       settled = true;
+      if (InterlockedExchange(&flush_requested_, 0) != 0) {
+        // It was made before this read was issued, perhaps, and then the read's answer must cover it.
+        reads_.put_back(irp);
+        reader_.request_flush();
+      } else {
+        reader_.settle_flush_with_oldest(figures());
+        give_to_reader(irp);
+      }
     }
   }
   return settled || figures_moved_;

@@ -15,7 +15,7 @@ void request_queue::start() {
 
 // The kernel says that a request is cancelled and then takes its routine, both under its own lock for that. So whoever sees, under this
 // lock, that it is not cancelled, and has set the routine there, will hear of it.
-void request_queue::insert(PIRP irp) {
+void request_queue::insert(PIRP irp, bool first) {
   IoMarkIrpPending(irp);
   queue_of(irp) = this;
   bool cancelled = false;
@@ -26,7 +26,14 @@ void request_queue::insert(PIRP irp) {
     cancelled = irp->Cancel != FALSE;
     if (!cancelled) (void)IoSetCancelRoutine(irp, &on_cancel);
     IoReleaseCancelSpinLock(irql);
-    if (!cancelled) InsertTailList(&requests_, &irp->Tail.Overlay.ListEntry);
+    if (!cancelled) {
+      PLIST_ENTRY const entry = &irp->Tail.Overlay.ListEntry;
+      if (first) {
+        InsertHeadList(&requests_, entry);
+      } else {
+        InsertTailList(&requests_, entry);
+      }
+    }
   }
   if (cancelled) complete(irp, STATUS_CANCELLED);
 }

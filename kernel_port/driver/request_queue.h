@@ -27,10 +27,13 @@ class request_queue {
   // Marks the request pending; the caller returns STATUS_PENDING from its dispatch routine. One that is cancelled completes with
   // STATUS_CANCELLED, wherever it stands in the queue.
   _IRQL_requires_max_(DISPATCH_LEVEL)
-  void insert(PIRP irp);
+  void insert(PIRP irp) { insert(irp, false); }
   // The oldest request of `file`, or of anyone if null. The caller completes it.
   _IRQL_requires_max_(DISPATCH_LEVEL)
   PIRP remove(PFILE_OBJECT file = nullptr);
+  // What was removed is the oldest again, if it was not cancelled meanwhile.
+  _IRQL_requires_max_(DISPATCH_LEVEL)
+  void put_back(PIRP irp) { insert(irp, true); }
   // Completes all requests of `file`, or of everyone.
   void cancel(PFILE_OBJECT file = nullptr) {
     while (PIRP irp = remove(file)) complete(irp, STATUS_CANCELLED);
@@ -39,6 +42,9 @@ class request_queue {
  private:
   _IRQL_requires_(DISPATCH_LEVEL)
   static VOID NTAPI on_cancel(PDEVICE_OBJECT device, PIRP irp);
+
+  _IRQL_requires_max_(DISPATCH_LEVEL)
+  void insert(PIRP irp, bool first);
 
   LIST_ENTRY requests_{};
   KSPIN_LOCK lock_{};

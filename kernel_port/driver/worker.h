@@ -143,6 +143,7 @@ class worker {
   void hand_over();
   _IRQL_requires_max_(APC_LEVEL)
   bool tell_figures(uint32_t cpu, batch_writer& to);
+  _IRQL_requires_max_(APC_LEVEL)
   figures_source figures();
   _IRQL_requires_(PASSIVE_LEVEL)
   void sleep();

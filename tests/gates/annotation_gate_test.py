@@ -25,8 +25,8 @@ class annotation_gate_refuses(unittest.TestCase):
             self.assertRegex(str(refusal.exception), because)
 
     def test_a_function_that_says_nothing(self):
-        self.refuses("kernel_port/driver/request_queue.h", "  _IRQL_requires_max_(DISPATCH_LEVEL)\n  void insert", "  void insert",
-                     r"request_queue.h:\d+: request_queue::insert does not say")
+        self.refuses("kernel_port/driver/request_queue.h", "  _IRQL_requires_max_(DISPATCH_LEVEL)\n  PIRP remove", "  PIRP remove",
+                     r"request_queue.h:\d+: request_queue::remove does not say")
 
     def test_pageable_code_that_may_be_called_too_high(self):
         self.refuses("kernel_port/driver/time_watch.h", "SLUICE_PAGED_CODE _IRQL_requires_(PASSIVE_LEVEL)\n  void stop",

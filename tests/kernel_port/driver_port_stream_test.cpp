@@ -77,6 +77,28 @@ TEST_F(driver_port_stream, the_device_is_served_directly_again_when_the_port_has
   EXPECT_EQ(header.row_count, 0u);
 }
 
+// The answer to an earlier flush is none to a later one, though its read is the one at hand.
+TEST_F(driver_port_stream, a_flush_of_the_device_beside_others_covers_all_that_came_before_it) {
+  class client device(on.machine);
+  (void)device.drain();
+  port_client other(on.machine);
+  std::atomic<bool> stop{false};
+  std::thread reads([&] {
+    while (!stop) {
+      std::vector<received> records;
+      (void)other.read(records, std::chrono::milliseconds(1));
+    }
+  });
+  for (uint64_t i = 0; i < 3000; ++i) {
+    for (uint64_t image = 0; image < 3; ++image) sim::load_image({.base = 3 * i + image});
+    const auto images = of_type(device.drain(), event_type_image_load);
+    EXPECT_EQ(images.size(), 3u) << i;
+    if (images.size() != 3) break;
+  }
+  stop = true;
+  reads.join();
+}
+
 TEST_F(driver_port_stream, a_single_client_is_never_skipped_the_rings_hold_what_it_does_not_take) {
   port_client port(on.machine);
   load_images(on.machine, 0, 30000);  // more than its queue and one ring hold
