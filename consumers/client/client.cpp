@@ -73,14 +73,20 @@ std::span<const delivered_record> client::read(client_timeout timeout) {
 
 // True: there is another batch to take apart.
 bool client::advance(client_timeout timeout) {
-  if (std::exchange(batch_begun_, false) && flushing_.load()) {
+  if (std::exchange(batch_begun_, false) && flush_.load() != flush_state::none) {
     if (reader_.batch_was_empty()) {
-      flushing_ = false;
-      last_ = client_outcome::flushed;
-      return false;
+      flush_state before = flush_state::asked;
+      if (flush_.compare_exchange_strong(before, flush_state::none)) {
+        last_ = client_outcome::flushed;
+        return false;
+      }
+      // The answer to the one before may have been on its way when this one was made.
+      flush_ = flush_state::asked;
+      ask_for_flush();
+    } else if (by_ != transport::port) {
+      // Only the port answers behind everything that was final: the others complete one read, and are asked again.
+      ask_for_flush();
     }
-    // Only the port answers behind everything that was final: the others complete one read, and are asked again.
-    if (by_ != transport::port) ask_for_flush();
   }
   std::shared_ptr<read_ahead> ahead;
   {
@@ -123,7 +129,7 @@ void client::resume(const connection::result& from) {
   rings_overwrite_ = (about.features & protocol::feature_overwrite) != 0;
   reader_.learn(about, from.opened.own_types);
   at_connect_ = {reader_.account().stream_records(), reader_.account().missed_events(), reader_.account().late_records()};
-  if (flushing_.load()) ask_for_flush();
+  if (flush_.load() != flush_state::none) ask_for_flush();
   // It has begun with the choice of the options. Should that fail, the connection is lost once more, and this comes again.
   try {
     if (!selects_here() && types_.load() != what_.types) set_types(types_.load());
@@ -154,8 +160,19 @@ wait_handle client::descriptor() {
 
 void client::flush() {
   const std::shared_ptr<event_source> asked = driver();
-  flushing_ = true;
-  asked->flush();
+  // From asked on, the driver is asked again where the answer is read.
+  for (flush_state now = flush_.load();;) {
+    const flush_state next = now == flush_state::none ? flush_state::asked : flush_state::asked_again;
+    if (!flush_.compare_exchange_weak(now, next)) continue;
+    if (next == flush_state::asked_again) return;
+    break;
+  }
+  try {
+    asked->flush();
+  } catch (...) {
+    flush_ = flush_state::none;  // nobody will answer
+    throw;
+  }
 }
 
 // Again, while the stream is read: should there be nobody to ask, the next read finds out.

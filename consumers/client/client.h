@@ -68,8 +68,8 @@ class client {
   // Ready (wait_handle.h) while there is something to take: then next(0) until it gives null. The first call starts a thread, which reads ahead a
   // few batches from then on; without it, nothing is read before it is asked for.
   wait_handle descriptor();
-  // What is final now comes, also if it is little; then the outcome `flushed`. One at a time: a second one before that has the same
-  // answer, or one more.
+  // What is final now comes, also if it is little; then the outcome `flushed`. A second one before that moves it behind what was final
+  // at the second.
   void flush();
 
   // This client's choice, for what it is given from now on. Over the port the driver sends nothing else; over the others the rest comes
@@ -124,7 +124,8 @@ class client {
   std::vector<delivered_record> records_;
   client_outcome last_ = client_outcome::timeout;
   bool batch_begun_ = false;
-  std::atomic<bool> flushing_{false};
+  enum class flush_state : uint32_t { none, asked, asked_again };
+  std::atomic<flush_state> flush_{flush_state::none};
   std::vector<interruption> interruptions_;
   struct {
     uint64_t records = 0, missed = 0, late = 0;

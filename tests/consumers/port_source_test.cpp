@@ -64,6 +64,20 @@ void read_to_the_end(client& of) {
   } while (of.last() != client_outcome::flushed);
 }
 
+// The answer to an earlier flush may be there already: it is none to a later one.
+TEST_F(port_source_test, a_flush_that_was_made_last_is_answered_last) {
+  client one(of_port(machine, client_pid));
+  read_to_the_end(one);
+  for (int round = 0; round < 20; ++round) {
+    one.flush();
+    test::eventually([&] { return one.driver()->own_row().waiting_batches == 1; });  // the answer
+    load_images(3);
+    const uint64_t before = one.account().received_of(event_type_image_load);
+    read_to_the_end(one);
+    ASSERT_EQ(one.account().received_of(event_type_image_load) - before, 3u) << round;
+  }
+}
+
 // The driver counts it as one record that this client has lost; the client is told of what was overwritten.
 TEST_F(overwriting_rings, a_client_that_lost_what_told_of_an_overwriting_finds_its_account_in_agreement) {
   client slow(of_port(machine, client_pid)), fast(of_port(machine, client_pid + 1));
