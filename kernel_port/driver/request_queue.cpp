@@ -15,8 +15,7 @@ void request_queue::start() {
 
 // The kernel says that a request is cancelled and then takes its routine, both under its own lock for that. So whoever sees, under this
 // lock, that it is not cancelled, and has set the routine there, will hear of it.
-void request_queue::insert(PIRP irp, bool first) {
-  IoMarkIrpPending(irp);
+void request_queue::place(PIRP irp, bool first) {
   queue_of(irp) = this;
   bool cancelled = false;
   {

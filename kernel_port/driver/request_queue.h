@@ -27,13 +27,16 @@ class request_queue {
   // Marks the request pending; the caller returns STATUS_PENDING from its dispatch routine. One that is cancelled completes with
   // STATUS_CANCELLED, wherever it stands in the queue.
   _IRQL_requires_max_(DISPATCH_LEVEL)
-  void insert(PIRP irp) { insert(irp, false); }
+  void insert(PIRP irp) {
+    IoMarkIrpPending(irp);
+    place(irp, false);
+  }
   // The oldest request of `file`, or of anyone if null. The caller completes it.
   _IRQL_requires_max_(DISPATCH_LEVEL)
   PIRP remove(PFILE_OBJECT file = nullptr);
   // What was removed is the oldest again, if it was not cancelled meanwhile.
   _IRQL_requires_max_(DISPATCH_LEVEL)
-  void put_back(PIRP irp) { insert(irp, true); }
+  void put_back(PIRP irp) { place(irp, true); }
   // Completes all requests of `file`, or of everyone.
   void cancel(PFILE_OBJECT file = nullptr) {
     while (PIRP irp = remove(file)) complete(irp, STATUS_CANCELLED);
@@ -44,7 +47,7 @@ class request_queue {
   static VOID NTAPI on_cancel(PDEVICE_OBJECT device, PIRP irp);
 
   _IRQL_requires_max_(DISPATCH_LEVEL)
-  void insert(PIRP irp, bool first);
+  void place(PIRP irp, bool first);
 
   LIST_ENTRY requests_{};
   KSPIN_LOCK lock_{};
