@@ -13,6 +13,17 @@ function(compile_together)
   endif()
 endfunction()
 
+# compile_tests_together(<target> [ALONE <source> ...]): the same for tests, which are larger. ALONE: those with names for themselves
+# that are, or hide, those of another one.
+function(compile_tests_together target)
+  cmake_parse_arguments(PARSE_ARGV 1 tests "" "" "ALONE")
+  if(SLUICE_SAVE_COMPILE_TIME)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 4)
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+    set_source_files_properties(${tests_ALONE} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+  endif()
+endfunction()
+
 # add_headers_once(<name> LIBRARIES <library> ... HEADERS <header> ...): the headers, precompiled as those who link the libraries
 # see them.
 function(add_headers_once name)

@@ -84,7 +84,7 @@ class Tester:
         (self.root / "replay.jsonl").write_text("\n".join(lines) + "\n")
         (self.root / "filter.toml").write_text('types = ["process", "image"]\n')
 
-    def run(self, scenario, call=None, counts=None):
+    def run(self, scenario, call=None, counts=None, is_asked_to_end=True):
         with tempfile.TemporaryDirectory(dir=self.root) as directory:
             environment = {**self.environment, "LD_PRELOAD": ":".join(filter(None, [os.environ.get("LD_PRELOAD"), self.library]))}
             if call:
@@ -94,7 +94,7 @@ class Tester:
             words = [self.sluice, *(word.format(root=self.root, own=directory) for word in scenario.arguments)]
             if scenario.serves:
                 environment["SLUICE_RUNTIME_DIR"] = directory
-                return self.serve(words, environment)
+                return self.serve(words, environment, is_asked_to_end)
             try:
                 done = subprocess.run(words, capture_output=True, env=environment, timeout=60, stdin=subprocess.DEVNULL)
             except subprocess.TimeoutExpired as late:
@@ -106,7 +106,7 @@ class Tester:
                 fault = scenario.check(self, pathlib.Path(directory), result)
             return result, fault
 
-    def serve(self, words, environment):
+    def serve(self, words, environment, is_asked_to_end):
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as server:
             try:
                 told = server.stdout.readline()
@@ -116,7 +116,8 @@ class Tester:
                                             capture_output=True, env=inside, timeout=60)
                     if client.returncode not in (0, 1):
                         return Result(client.returncode, b"", client.stderr.decode("utf-8", "replace")), "its client crashed"
-                    server.send_signal(signal.SIGINT)
+                    if is_asked_to_end:
+                        server.send_signal(signal.SIGINT)
                 out, said = server.communicate(timeout=60)
             except subprocess.TimeoutExpired:
                 server.kill()
@@ -188,6 +189,9 @@ class Tester:
 
         def one(call):
             result, fault = self.run(scenario, call)
+            if scenario.serves and result.code == -signal.SIGINT:
+                # It had given up, and minded signals no more when it was asked to end: then it ends without being asked.
+                result, fault = self.run(scenario, call, is_asked_to_end=False)
             while not fault and "0xc0000043" in result.stderr:  # the client before still has the rings, or the reading
                 result, fault = self.run(scenario, call)
             wrong = self.judge(scenario, usual, call, result, fault)

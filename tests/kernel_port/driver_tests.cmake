@@ -30,6 +30,8 @@ add_executable(driver_test
   request_queue_test.cpp
   rundown_test.cpp)
 target_link_libraries(driver_test PRIVATE sluice_sensor sluice_client sluice_simulated_system sluice_snapshot sluice_image GTest::gtest_main Threads::Threads)
+compile_tests_together(driver_test ALONE driver_clock_test.cpp driver_filter_limit_test.cpp driver_filter_path_test.cpp
+                       driver_port_account_test.cpp)
 gtest_discover_tests(driver_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 
 add_executable(driver_example_test driver_example_test.cpp)

@@ -36,4 +36,5 @@ add_executable(sim_test
   sim_timer_test.cpp
   sim_wait_test.cpp)
 target_link_libraries(sim_test PRIVATE sluice_options sim_c_driver sluice_sim GTest::gtest Threads::Threads)
+compile_tests_together(sim_test ALONE sim_callback_object_test.cpp)
 gtest_discover_tests(sim_test DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
