@@ -88,15 +88,13 @@ void client_stream::begin_epoch(const epoch_news& news) {
 }
 
 void client_stream::hand_over(const figures_source& figures) {
-  tell();
-  tell_figures(figures);
+  tell(figures);
   if (ready_ != nullptr && !empty()) KeSetEvent(ready_, IO_NO_INCREMENT, FALSE);
 }
 
 bool client_stream::settle_flush(const figures_source& figures) {
   if (flush_ != flush::due) return false;
-  tell();
-  tell_figures(figures);
+  tell(figures);
   if (has_news() || figures_next_ != nothing) return false;
   if (open_ && writer_.record_count() != 0) seal();
   if (!open_slot()) return false;
@@ -108,8 +106,7 @@ bool client_stream::settle_flush(const figures_source& figures) {
 
 bool client_stream::can_settle_flush(const figures_source& figures) {
   if (flush_ != flush::due || !created()) return false;
-  tell();
-  tell_figures(figures);
+  tell(figures);
   return !empty() || figures_next_ == nothing;
 }
 
@@ -209,10 +206,12 @@ bool client_stream::tell_news() {
 }
 
 // What can be told now, also if no record follows.
-void client_stream::tell() {
-  if (!has_news() || !open_slot() || tell_news()) return;
-  seal();
-  if (open_slot()) (void)tell_news();
+void client_stream::tell(const figures_source& figures) {
+  if (has_news() && open_slot() && !tell_news()) {
+    seal();
+    if (open_slot()) (void)tell_news();
+  }
+  tell_figures(figures);
 }
 
 void client_stream::tell_figures(const figures_source& from) {

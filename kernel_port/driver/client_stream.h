@@ -150,7 +150,7 @@ class client_stream {
   _IRQL_requires_max_(APC_LEVEL)
   bool tell_news();
   _IRQL_requires_max_(APC_LEVEL)
-  void tell();
+  void tell(const figures_source& figures);
   _IRQL_requires_max_(APC_LEVEL)
   void tell_figures(const figures_source& from);
 

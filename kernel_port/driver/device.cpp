@@ -99,6 +99,7 @@ void sensor::detach(PFILE_OBJECT file) {
   mapping_.detach(file);
   if (load(reader_) != file) return;  // only its own end makes it another's
   worker_.detach_reader();
+  worker_.cancel(file);  // once more: the worker may have had a read in hand, and have put it back
   InterlockedExchangePointer(reinterpret_cast<PVOID volatile*>(&reader_), nullptr);
   worker_.consumers().leave();
 }

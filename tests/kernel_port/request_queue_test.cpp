@@ -117,6 +117,28 @@ TEST_F(waiting_requests, of_one_handle_end_with_it_and_leave_the_others) {
   EXPECT_EQ(got.taken()[1].key, 2u);
 }
 
+TEST_F(waiting_requests, that_are_put_back_are_the_oldest_again) {
+  for (uint64_t key = 0; key < 3; ++key) handle.begin_read(1, key, got);
+  activity thread(system, 1, 4, 40);
+  queue.put_back(queue.remove());
+  for (uint8_t value = 0; value < 3; ++value) EXPECT_TRUE(queueing::answer(value));
+  const auto all = got.taken();
+  ASSERT_EQ(all.size(), 3u);
+  for (uint8_t i = 0; i < 3; ++i) EXPECT_EQ(all[i].key, i);
+}
+
+TEST_F(waiting_requests, that_are_cancelled_before_they_are_put_back_are_cancelled_then) {
+  handle.begin_read(1, 5, got);
+  activity thread(system, 1, 4, 40);
+  PIRP const irp = queue.remove();
+  handle.cancel(5);
+  EXPECT_TRUE(got.taken().empty()) << "whoever removed it completes it";
+  queue.put_back(irp);
+  ASSERT_EQ(got.taken().size(), 1u);
+  EXPECT_EQ(got.taken()[0].status, STATUS_CANCELLED);
+  EXPECT_FALSE(queueing::answer(1));
+}
+
 TEST_F(waiting_requests, are_cancelled_wherever_they_stand) {
   for (uint64_t key = 0; key < 3; ++key) handle.begin_read(1, key, got);
   handle.cancel(1);
