@@ -63,10 +63,10 @@ bool report(const cell& asked, const cell_result& result) {
   fmt::print(
       "{{\"kind\": \"cell\", \"design\": \"{}\", \"ring\": {}, \"consumer\": \"{}\", \"shape\": \"{}\", \"rate\": {:.0f}, \"length\": {}, "
       "\"offered\": {}, \"dropped\": {}, \"checked\": {}, \"intervals\": {}, \"announced\": {}, \"violations\": {}, "
-      "\"least_gap_over_hold\": {:.4f}, \"late_p50\": {}, \"late_p99\": {}, \"late_max\": {}{}}}\n",
+      "\"least_gap_over_hold\": {:.4f}, \"late_p50\": {}, \"late_p99\": {}, \"late_max\": {}, \"away\": {}{}}}\n",
       asked.design, asked.ring_bytes, name_of(asked.consumer), asked.shape->name, asked.rate, asked.length, load.offered, load.dropped,
       result.checked ? "true" : "false", load.log.drops.size(), result.joined.announced, result.joined.violations.size(),
-      result.joined.least_gap_over_hold, late.percentile(0.5), late.percentile(0.99), late.max(),
+      result.joined.least_gap_over_hold, late.percentile(0.5), late.percentile(0.99), late.max(), result.away,
       asked.timeline && result.checked ? timeline(result) : "");
   std::fflush(stdout);
   const std::string where = fmt::format("{}, ring of {} bytes, consumer {}, {} at {:.0f} events/s", asked.design, asked.ring_bytes,

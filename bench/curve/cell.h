@@ -32,6 +32,7 @@ struct cell_result {
   bool checked = false;   // the design announces what it drops: joined
   drop_join joined;
   std::vector<stall> stalls;
+  uint64_t away = 0;      // nanoseconds: the longest time that a consumer in process was kept from its processor, or slept
   uint64_t received = 0;  // events, the one that closes the gap included
   std::string failure;    // the run itself went wrong
 };

@@ -3,6 +3,7 @@
 
 #include "bench/curve/cell.h"
 #include "bench/curve/contestants.h"
+#include "bench/curve/processor_watch.h"
 
 namespace sluice::bench {
 namespace {
@@ -39,10 +40,12 @@ cell_result measure(const cell& asked) {
       [&] {
         consumer_gait gait(asked.consumer, asked.rate);
         visitor visit{seen};
+        processor_watch watch(monotonic_nanoseconds());
         for (;;) {
           const bool last = closed;
           if (ended) gait.hurry();
           const uint64_t now = monotonic_nanoseconds();
+          watch.look(now);
           gait.between(now);
           const size_t taken = queue.drain(visit);
           gait.after(taken, now);
@@ -50,6 +53,7 @@ cell_result measure(const cell& asked) {
           while (taken < 64 && monotonic_nanoseconds() - now < rest) relax(1);
         }
         result.stalls = gait.stalls();
+        result.away = watch.longest();
       });
   if constexpr (contestant::announces) {
     settle(result, seen, {contestant::room(asked.ring_bytes), record_stride(record_header_size + sizeof(event_payload)), 1});

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <optional>
+#include <random>
 
 #include "bench/curve/contestants.h"
 #include "bench/curve/cost.h"
@@ -30,11 +31,12 @@ struct grid {
   uint64_t latency_rate, latency_events;
   int cost_turns;
   double picture_rate;                  // of the pictures of drops under gaps
+  int running_runs;                     // of each point with a consumer that runs
 };
 
 grid grid_for(curve_effort how) {
   grid usual{{1e5, 5e5, 1e6, 2e6, 5e6, 1e7, 2e7, 5e7}, {1e5, 5e5, 1e6, 2e6, 5e6, 1e7}, {1e5, 5e5, 2e6},
-             {64 * kib, mib, 16 * mib}, 200'000'000, 400'000'000, 20000, 100'000, 301, 2e6};
+             {64 * kib, mib, 16 * mib}, 200'000'000, 400'000'000, 20000, 100'000, 301, 2e6, 3};
   switch (how) {
     case curve_effort::usual: break;
     case curve_effort::full:
@@ -51,6 +53,7 @@ grid grid_for(curve_effort how) {
       usual.picture_rate = 1e6;
       usual.latency_events = 20'000;
       usual.cost_turns = 51;
+      usual.running_runs = 1;
       break;
     case curve_effort::check:
       usual.rates = usual.transport_rates = {2e6};
@@ -59,6 +62,7 @@ grid grid_for(curve_effort how) {
       usual.length = usual.burst_length = 60'000'000;
       usual.latency_events = 500;
       usual.cost_turns = 5;
+      usual.running_runs = 1;
       break;
   }
   return usual;
@@ -153,7 +157,13 @@ class runner {
     for (const uint64_t ring : grid_.rings) {
       for (const consumer_kind consumer : consumer_kinds) {
         for (const double rate : rates) {
-          for (const std::string& design : designs) {
+          // What one leaves behind for others to do, such as a trace that is written to disk, meets all of them alike.
+          std::vector<std::string> runs;
+          for (int i = 0; i < (consumer == consumer_kind::running ? grid_.running_runs : 1); ++i) {
+            runs.insert(runs.end(), designs.begin(), designs.end());
+          }
+          std::shuffle(runs.begin(), runs.end(), order_);
+          for (const std::string& design : runs) {
             // The pictures of drops under the gaps.
             const bool timeline = rate == grid_.picture_rate && (ring == mib || options_.how == curve_effort::check) && stalls_of(consumer).length != 0;
             measure({design, ring, consumer, &steady, rate, grid_.length, timeline});
@@ -171,8 +181,9 @@ class runner {
       fmt::print("{{\"kind\": \"shape\", \"name\": \"{}\", \"peak_over_mean\": {:.3f}, \"steps\": {}, \"length\": {}}}\n", shape.name,
                  plan.peak_rate() / 1e6, shape.levels.size(), grid_.burst_length);
       for (const double rate : grid_.burst_rates) {
-        for (const auto* designs : {&in_process, &transports}) {
-          for (const std::string& design : *designs) measure({design, ring, consumer_kind::running, &shape, rate, grid_.burst_length, false});
+        for (std::vector<std::string> designs : {in_process, transports}) {
+          std::shuffle(designs.begin(), designs.end(), order_);
+          for (const std::string& design : designs) measure({design, ring, consumer_kind::running, &shape, rate, grid_.burst_length, false});
         }
       }
     }
@@ -203,6 +214,7 @@ class runner {
 
   const plan_options& options_;
   const grid grid_;
+  std::mt19937 order_{1};
   const lttng_daemon daemon_;
   bool good_ = true;
 };

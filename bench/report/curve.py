@@ -77,22 +77,27 @@ def targets(curve):
                      f"{number(curve.cost('sluice').median)} ns against {number(curve.cost('lttng_ust').median)} ns.")
 
 
+def share_text(cells, asked):
+    """Of the runs of one point, by rising share: the median, the worst where that is more, and what was reached where that is less than asked."""
+    if not cells:
+        return ""
+    middle = cells[(len(cells) - 1) // 2]
+    median, worst = percent(drop_share(middle)), percent(drop_share(cells[-1]))
+    short = reached(middle) < 0.98 * asked
+    return median + (f" ({worst})" if worst != median else "") + (f" at {number(reached(middle) / 1e6)}" if short else "")
+
+
 def share_table(curve, ring, consumer):
     rates = curve.values("cell", "rate", ring=ring, consumer=consumer, shape="steady")
     rows = []
     for design, name in DESIGNS.items():
-        cells = {cell["rate"]: cell for cell in curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design)}
-        if not cells:
-            continue
-        shown = []
-        for each in rates:
-            if each not in cells:
-                shown.append("")
-                continue
-            short = reached(cells[each]) < 0.98 * each
-            shown.append(percent(drop_share(cells[each])) + (f" at {number(reached(cells[each]) / 1e6)}" if short else ""))
-        rows.append([name] + shown)
-    return table([f"{size(ring)}, {CONSUMERS[consumer]}"] + [rate(each) for each in rates], rows)
+        runs = [sorted(curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design, rate=each), key=drop_share)
+                for each in rates]
+        if any(runs):
+            rows.append([name] + [share_text(cells, each) for cells, each in zip(runs, rates)])
+    most = max(len(curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design, rate=rates[0])) for design in DESIGNS)
+    median = f", median (worst) of {most}" if most > 1 else ""
+    return table([f"{size(ring)}, {CONSUMERS[consumer]}{median}"] + [rate(each) for each in rates], rows)
 
 
 def join_text(curve):
@@ -113,19 +118,34 @@ gap. And each interval has one LOSS record, at its place in the stream, with its
 """
 
 
+def away_text(curve):
+    """Whether a consumer that never rests was kept from its processor for longer than the ring lasts."""
+    held = {line["ring"]: line["held"] for line in curve.of("memory", design="sluice")}
+    cells = [cell for cell in curve.of("cell", design="sluice", consumer="running", shape="steady") if cell["ring"] in held]
+    dropping = [cell for cell in cells if cell["dropped"]]
+    if not dropping:
+        return "In process, a consumer that runs lost nothing at any rate.\n"
+    away = [cell for cell in dropping if cell["away"] >= 1e9 * held[cell["ring"]] / reached(cell)]
+    rest = sorted({(cell["ring"], cell["rate"]) for cell in dropping if cell not in away})
+    text = f"""In process the consumer that runs never rests. Of its {len(cells)} runs {len(dropping)} dropped. In {len(away)} of these its thread was kept from its
+processor, once at least, for longer than the ring lasts at the rate that was reached (the thread's own processor time, against the clock):
+other threads, the kernel or the host ran there. A driver's consumer meets the same; a larger ring is what helps."""
+    if rest:
+        text += " In the others it had its processor, or lost it for less, and fell behind: " + ", ".join(
+            f"{size(ring)} at {rate(each)}" for ring, each in rest) + "."
+    return text + "\n"
+
+
 def rings_table(curve):
-    """The least rate at which ours in process drops, by ring and consumer."""
+    """The highest rate at which no run of ours dropped, by ring and consumer."""
     rows = []
     for design in ("sluice", "mapping", "port", "ioctl"):
         for ring in curve.values("cell", "ring", design=design, shape="steady"):
             row = [DESIGNS[design], size(ring)]
             for consumer in CONSUMERS:
                 cells = sorted(curve.of("cell", design=design, ring=ring, consumer=consumer, shape="steady"), key=lambda cell: cell["rate"])
-                kept = 0.0
-                for cell in cells:
-                    if cell["dropped"]:
-                        break
-                    kept = reached(cell)
+                least = min((cell["rate"] for cell in cells if cell["dropped"]), default=float("inf"))
+                kept = max((reached(cell) for cell in cells if cell["rate"] < least), default=0.0)
                 row.append(rate(kept) if kept else "none")
             rows.append(row)
     return table(["", "ring"] + list(CONSUMERS.values()), rows)
@@ -204,7 +224,7 @@ The load rises and falls as in a recording, in as many steps as that has of 100 
 An open loop: events of 64 bytes are due at times that are fixed beforehand, and wait for nobody; what the generator could not make in time
 it makes late, and what was due behind the end of a run is not made. Tables say what was reached ("at 12.3" million a second)
 where that is less than 98 % of what was asked. One generator, on one of this machine's processors; the consumer on the other. Runs of
-{curve.of("cell")[0]["length"] / 1e6:.0f} ms. *Slow* takes half of what is offered; a *stalled* consumer sleeps, LTTng's daemon is stopped by SIGSTOP (and cannot be slowed down).
+{curve.of("cell")[0]["length"] / 1e6:.0f} ms. *Slow* takes half of what was asked for, which can be more than is reached; a *stalled* consumer sleeps, LTTng's daemon is stopped by SIGSTOP (and cannot be slowed down).
 All designs have the same memory for one CPU. Over the transports, generator, driver and simulated kernel are one process, the client another,
 on the same two processors: the kernel's worker and the client share what the generator leaves. In process the merge's margin is 2 us, over transports the driver's 50 us.
 Load average before, {before:.1f}, and after, {after:.1f}: a generator and a consumer that never rests make 2 of it, and what is more than
@@ -214,13 +234,14 @@ that was others' work on the same processors, which delays consumers and generat
 
 {tables}
 
-The highest rate of this run up to which nothing was dropped:
+The highest rate of this run up to which nothing was dropped, in none of a point's runs:
 
 {rings_table(curve)}
 
 ### Drops under the consumer's gaps
 
 {join_text(curve)}
+{away_text(curve)}
 {drops}
 {bursts}
 ### From the callback to a client

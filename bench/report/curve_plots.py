@@ -24,18 +24,22 @@ def draw_rates(curve, ring, directory):
         lines = []
         for number, design in enumerate(LINES):
             cells = sorted(curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design), key=lambda cell: cell["rate"])
-            points = [[cell["offered"] / cell["length"] * 1e3, 100 * cell["dropped"] / cell["offered"]] for cell in cells if cell["offered"]]
+            points = []
+            for rate in dict.fromkeys(cell["rate"] for cell in cells):
+                runs = sorted(([cell["offered"] / cell["length"] * 1e3, 100 * cell["dropped"] / cell["offered"]]
+                               for cell in cells if cell["rate"] == rate and cell["offered"]), key=lambda point: point[1])
+                points += runs[(len(runs) - 1) // 2:][:1]
             if not points:
                 continue
             name = f"$p{panel}_{number}"
             blocks.append(f"{name} << EOD\n{rows(points)}\nEOD")
             lines.append(f"{name} using 1:2 with linespoints ls {number + 1} title '{titles()[design]}'")
         if lines:
-            key = "set key top left font ',9'" if panel == 0 else "set key off"
+            key = "set key at screen 0.5, screen 0.07 center center vertical maxrows 2 font ',9'" if panel == 0 else "set key off"
             panels.append(f"{key}\nset title '{title}'\nplot {', '.join(lines)}")
     draw(directory, "drop_rate", "\n".join(blocks) + f"""
 set style line 7 lc rgb '#222222' lw 2 pt 8
-set multiplot layout 2,2
+set multiplot layout 2,2 margins 0.07,0.98,0.2,0.95 spacing 0.09,0.13
 set logscale x
 set yrange [-2:102]
 set xrange [0.08:60]

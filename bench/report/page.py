@@ -56,7 +56,8 @@ METHOD = """## Method, and what these figures do not say
   sockets) are the host's choice. The round trip of a line says what was given.
 - `bench.runs`, `bench.curve` and `bench.report` in `ctest` show that everything runs, every event arrives or is announced where the ring was
   full, and the page comes out; no test asserts a time.
-- The drop curve is one run of each point, not a median: its points near a ring's limit differ from run to run.
+- The drop curve has three runs of each point with a consumer that runs, and one of the others, in random order: points near a ring's limit
+  differ from run to run.
 - LTTng's discarded events are those it counts itself; with what `babeltrace2` finds in the trace they add up to what was offered.
 """
 

@@ -254,6 +254,27 @@ class DropCurve(unittest.TestCase):
         self.assertIn("LTTng-UST did not take part: it is not there.", text)
         self.assertIsNone(self.target("cost of an event"))
 
+    @staticmethod
+    def point(ring, rate, dropped, away=0):
+        return {"kind": "cell", "design": "sluice", "ring": ring, "consumer": "running", "shape": "steady", "rate": rate, "length": 1_000_000_000,
+                "offered": int(rate), "dropped": dropped, "away": away}
+
+    def test_of_several_runs_the_median_is_told_and_the_worst(self):
+        self.curve.lines = [self.point(65536, 1e6, dropped) for dropped in (250_000, 0, 10_000)]
+        self.assertIn("| ours, in process | 1.0 % (25.0 %) |", drop_curve.share_table(self.curve, 65536, "running"))
+        self.assertIn("median (worst) of 3", drop_curve.share_table(self.curve, 65536, "running"))
+        self.assertIn("| ours, in process | 64 KiB | none |", drop_curve.rings_table(self.curve))
+
+    def test_runs_that_drop_are_told_apart_by_whether_their_consumer_was_kept_away(self):
+        # A ring of 1,000 events at 1 M/s lasts for a millisecond.
+        self.curve.lines = [{"kind": "memory", "design": "sluice", "ring": 65536, "bytes": 65536, "held": 1000},
+                            self.point(65536, 1e6, 0, 5_000_000), self.point(65536, 1e6, 10, 1_000_000)]
+        self.assertIn("Of its 2 runs 1 dropped. In 1 of these", drop_curve.away_text(self.curve))
+        self.assertNotIn("In the others", drop_curve.away_text(self.curve))
+        self.curve.lines.append(self.point(65536, 2e6, 10, 499_999))
+        self.assertIn("In the others it had its processor, or lost it for less, and fell behind: 64 KiB at 2.00 M/s.",
+                      drop_curve.away_text(self.curve))
+
     def test_the_highest_rate_without_a_drop_ends_below_the_first_that_drops(self):
         self.curve.lines = [{"kind": "cell", "design": "sluice", "ring": 65536, "consumer": "running", "shape": "steady", "rate": rate,
                              "length": 1_000_000_000, "offered": int(rate), "dropped": dropped} for rate, dropped in ((1e6, 0), (2e6, 5), (4e6, 0))]
