@@ -86,7 +86,7 @@ class reliability:
     def tests(self, name, pattern, environment=None):
         """Tests of the build, by name."""
         code, text, seconds = self.run(re.sub(r"\W+", "_", name), ["ctest", "--test-dir", self.build, "--parallel", "2", "--no-tests=error",
-                                                                  "--output-on-failure", "-R", pattern], environment)
+                                                                  "--output-on-failure", "-R", pattern, "-E", "^gates|^model"], environment)
         total = re.search(r"tests passed, \d+ tests? failed out of (\d+)", text)
         self.add(name, f"{total.group(1)} tests" if total else "", "all passed", code, seconds, text)
 
@@ -146,10 +146,12 @@ def losses_block(path):
             chosen = [cell for cell in cells if cell["design"] == design and cell["consumer"] == consumer and cell["offered"]]
             if not chosen:
                 continue
-            fastest = max(chosen, key=lambda cell: cell["offered"] / cell["length"])
-            rows.append((name, words, f"{fastest['offered'] / fastest['length'] * 1e3:.2f} M/s", f"{fastest['offered']:,}", f"{fastest['dropped']:,}",
-                         f"{fastest['announced']:,}", f"{fastest['intervals']:,}", fastest["violations"]))
-    return table(("consumer", "it was", "offered at", "events", "dropped: the ring was full", "announced", "gaps of the consumer that explain them",
+            highest = max(cell["rate"] for cell in chosen)
+            runs = [cell for cell in chosen if cell["rate"] == highest]
+            total = {what: sum(cell[what] for cell in runs) for what in ("offered", "length", "dropped", "announced", "intervals", "violations")}
+            rows.append((name, words, len(runs), f"{total['offered'] / total['length'] * 1e3:.2f} M/s", f"{total['offered']:,}", f"{total['dropped']:,}",
+                         f"{total['announced']:,}", f"{total['intervals']:,}", total["violations"]))
+    return table(("consumer", "it was", "runs", "offered at", "events", "dropped: the ring was full", "announced", "gaps of the consumer that explain them",
                   "unexplained"), rows)
 
 
@@ -181,7 +183,7 @@ def main():
         of.torture("ThreadSanitizer", options.tsan.resolve(), options.launcher.split())
     of.tests("failure at every call", "driver_failures|tool_failing|driver_load")
     reconnects = 100_000 if of.options.long else 10_000
-    of.tests(f"attacks; {reconnects:,} reconnects by each way in", "hostile|forged|terminal|reconnect|security|damage",
+    of.tests(f"attacks; {reconnects:,} reconnects by each way in", "hostile|forged|terminal|reconnect|only_the_system_and_administrators|damaged_",
              {"SLUICE_RECONNECTS": str(reconnects)})
     of.faults()
     if options.fuzz:
