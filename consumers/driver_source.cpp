@@ -116,7 +116,7 @@ size_t driver_source::copy_ring(const protocol::ring_copy_request& what, std::sp
   const nt_status status = request(protocol::code_copy_ring, in, answer, bytes);
   if (status == nt::not_found) return 0;
   if (!succeeded(status)) fail("copying a ring", status);
-  if (bytes > answer.size()) throw source_error(fmt::format("copying a ring: {} bytes into a buffer of {}", bytes, answer.size()));
+  if (bytes == 0 || bytes > answer.size()) throw source_error(fmt::format("copying a ring: {} bytes into a buffer of {}", bytes, answer.size()));
   return static_cast<size_t>(bytes);
 }
 

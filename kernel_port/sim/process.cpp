@@ -66,7 +66,12 @@ PETHREAD process_table::add_thread(uint32_t pid, uint32_t tid, uint64_t start_ad
                                    bool implicit) {
   internal_lock lock(mutex_);
   const auto process = processes_.find(pid);
-  if (process == processes_.end()) return nullptr;
+  return process == processes_.end() ? nullptr : add_thread_to(process->second, tid, start_address, system, implicit);
+}
+
+// With the lock held.
+PETHREAD process_table::add_thread_to(PEPROCESS process, uint32_t tid, uint64_t start_address, bool system, bool implicit) {
+  const uint32_t pid = process->pid;
   const auto [slot, fresh] = threads_.try_emplace(tid, nullptr);
   if (!fresh) {
     if (implicit || !slot->second->implicit || slot->second->pid != pid) return nullptr;
@@ -76,8 +81,8 @@ PETHREAD process_table::add_thread(uint32_t pid, uint32_t tid, uint64_t start_ad
   }
   auto* const thread = create_for<_KTHREAD>(threads_, slot, thread_object_type);
   initialize_header(thread->Header, dispatcher_type::thread, 0);
-  reference_object(process->second);
-  thread->process = process->second;
+  reference_object(process);
+  thread->process = process;
   thread->pid = pid;
   thread->tid = tid;
   thread->start_address = start_address;
@@ -144,8 +149,13 @@ PETHREAD process_table::current_thread(thread_state& thread) {
   if (thread.thread) return thread.thread;
   const uint32_t pid = thread.host->pid.load(std::memory_order_relaxed);
   const uint32_t tid = thread.host->tid.load(std::memory_order_relaxed);
-  current_process(thread);
-  while (!(thread.thread = reference_thread(tid))) add_thread(pid, tid, 0, pid == system_pid, true);
+  PEPROCESS const process = current_process(thread);
+  while (!(thread.thread = reference_thread(tid))) {
+    internal_lock lock(mutex_);
+    // What nobody created goes with its last thread: between the two that was another one, perhaps.
+    if (process->implicit && processes_.try_emplace(pid, process).second) reference_object(process);
+    add_thread_to(process, tid, 0, pid == system_pid, true);
+  }
   return thread.thread;
 }
 

@@ -64,6 +64,8 @@ class process_table {
   void forget_current(thread_state& thread);
 
  private:
+  PETHREAD add_thread_to(PEPROCESS process, uint32_t tid, uint64_t start_address, bool system, bool implicit);
+
   internal_mutex mutex_;
   std::unordered_map<uint32_t, PEPROCESS> processes_;
   std::unordered_map<uint32_t, PETHREAD> threads_;

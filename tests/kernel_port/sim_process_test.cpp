@@ -1,3 +1,6 @@
+#include <semaphore>
+#include <thread>
+
 #include "tests/kernel_port/sim_test_support.h"
 
 namespace sluice::sim {
@@ -108,6 +111,33 @@ TEST_F(process, the_current_one_is_what_the_activity_says) {
   ObDereferenceObject(found);
   thread.become(0, 100, 101);
   exit_process(300, 0);
+}
+
+// A process that nobody created is there as long as somebody runs in it: whoever leaves does not take it along.
+TEST_F(process, that_was_never_created_is_not_taken_along_by_another_of_its_threads) {
+  std::binary_semaphore entered{0}, left{0};
+  std::thread stays([&] {
+    activity here(system, 1, 300, 301);
+    PEPROCESS const mine = PsGetCurrentProcess();
+    entered.release();
+    left.acquire();
+    EXPECT_NE(PsGetCurrentThread(), nullptr);
+    EXPECT_EQ(PsGetCurrentProcess(), mine);
+    PEPROCESS found = nullptr;
+    ASSERT_EQ(PsLookupProcessByProcessId(id(300), &found), STATUS_SUCCESS);
+    EXPECT_EQ(found, mine);
+    ObDereferenceObject(found);
+  });
+  entered.acquire();
+  std::thread leaves([&] {
+    activity here(system, 0, 300, 302);
+    EXPECT_NE(PsGetCurrentThread(), nullptr);
+  });
+  leaves.join();
+  left.release();
+  stays.join();
+  PEPROCESS found = nullptr;
+  EXPECT_EQ(PsLookupProcessByProcessId(id(300), &found), STATUS_INVALID_CID) << "and nobody is left";
 }
 
 TEST_F(process, what_ran_before_is_registered_without_a_callback) {
