@@ -53,6 +53,10 @@ TEST(filter_errors, values_of_another_kind) {
   expect_each({
       {"types = \"image\"", "1:9: error: types is a list, such as [\"process\", \"registry_set_value\"]; this is a string"},
       {"types = [\"image\", 5]", "1:19: error: types is a list of strings, such as "},
+      {"types = true", "1:9: error: types is a list, such as [\"process\", \"registry_set_value\"]; this is a boolean"},
+      {"types = 12:30:00", "1:9: error: types is a list, such as [\"process\", \"registry_set_value\"]; this is a time of day"},
+      {"types = 2020-01-01T12:30:00Z", "1:9: error: types is a list, such as [\"process\", \"registry_set_value\"]; this is a date and time"},
+      {"[types]", "1:1: error: types is a list, such as [\"process\", \"registry_set_value\"]; this is a table"},
       {"keys = 5", "1:8: error: keys is a table, such as [keys]; this is an integer"},
       {"processes = [4]", "1:13: error: processes is a table, such as [processes]; this is a list"},
       {"[processes]\ninclude = 5", "2:11: error: processes.include is a list, such as [4711, "},
