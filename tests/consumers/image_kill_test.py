@@ -5,6 +5,7 @@ image_kill_test.py TOOL DIRECTORY
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -37,6 +38,11 @@ def read_image(memory):
     assert read.returncode == 0, (read.returncode, read.stderr)
     stats = subprocess.run([tool, 'stats', memory, '--format', 'jsonl'], capture_output=True, text=True)
     assert stats.returncode == 0, (stats.returncode, stats.stderr)
+    text = subprocess.run([tool, 'stats', memory], capture_output=True, text=True)
+    assert text.returncode == 0 and re.search(r'^announced as lost: \d+; late: \d+$', text.stdout, re.M), (text.stdout, text.stderr)
+    assert re.search(r'^0 +main +\d', text.stdout, re.M), text.stdout
+    other = subprocess.run([tool, 'watch', '--source', 'image:' + memory, '--boot', '1'], capture_output=True, text=True)
+    assert other.returncode == 1 and 'boot' in other.stderr and not other.stdout, (other.returncode, other.stderr)
     about, *rings = [json.loads(line) for line in stats.stdout.splitlines()]
     return [json.loads(line) for line in read.stdout.splitlines()], about, rings
 

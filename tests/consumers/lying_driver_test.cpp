@@ -192,6 +192,48 @@ TEST_F(lying_driver, mapped_ranges_that_overlap_or_lie_at_0_are_not_touched) {
   with([](protocol::mapped_ring& ring) { ring.region_bytes -= region_page; });
 }
 
+// R3, R4: a client compares what it was given with what the driver says, and names what does not agree.
+TEST_F(lying_driver, accounts_that_do_not_agree_with_what_came_are_found_broken) {
+  client_options options;
+  options.system = system;
+  client reader(options);
+  {
+    sim::activity here(machine, 0, 4, 8);
+    for (uint64_t i = 0; i < 5; ++i) sim::load_image({.base = i});
+  }
+  reader.flush();
+  while (reader.last() != client_outcome::flushed) (void)reader.read(std::chrono::minutes(1));
+  ASSERT_EQ(reader.check(true), std::vector<std::string>());
+  const auto with = [&](auto&& change, std::initializer_list<const char*> sentences) {
+    answers(protocol::code_client_row, [change](std::vector<uint8_t>& answer, nt_status&) {
+      protocol::client_row row{};
+      ASSERT_EQ(answer.size(), sizeof row);
+      std::memcpy(&row, answer.data(), sizeof row);
+      change(row);
+      std::memcpy(answer.data(), &row, sizeof row);
+    });
+    const std::vector<std::string> broken = reader.check(true);
+    ASSERT_EQ(broken.size(), sentences.size());
+    size_t i = 0;
+    for (const char* sentence : sentences) EXPECT_NE(broken[i++].find(sentence), std::string::npos) << broken[i - 1];
+  };
+  with([](protocol::client_row& row) { ++row.offered; }, {"R3 BROKEN: offered to this client"});
+  with([](protocol::client_row& row) { ++row.delivered, ++row.offered; }, {"R3 BROKEN: delivered to this client"});
+  with([](protocol::client_row& row) { ++row.lost, ++row.offered; }, {"R4 BROKEN: lost to this client 1, announced to it 0"});
+  answers(protocol::code_statistics, [](std::vector<uint8_t>& answer, nt_status&) {
+    protocol::statistics_row row{};
+    for (size_t at = sizeof(protocol::statistics_header); at + sizeof row <= answer.size(); at += sizeof row) {
+      std::memcpy(&row, answer.data() + at, sizeof row);
+      if (row.type == event_type_image_load && row.account.committed != 0) ++row.account.committed, ++row.account.attempted;
+      std::memcpy(answer.data() + at, &row, sizeof row);
+    }
+  });
+  const std::vector<std::string> broken = reader.check(true);
+  ASSERT_FALSE(broken.empty()) << "an event that never came";
+  EXPECT_NE(broken[0].find("R3 BROKEN"), std::string::npos) << broken[0];
+  EXPECT_NE(broken[0].find("image_load"), std::string::npos) << broken[0];
+}
+
 TEST_F(lying_driver, why_the_port_refuses_is_told) {
   const auto why = [this](nt_status status) {
     system->connection = status;
