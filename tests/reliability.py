@@ -126,8 +126,10 @@ def coverage_block(path):
         lines = parts.setdefault(part, [0, 0])
         lines[0] += each["line_covered"]
         lines[1] += each["line_total"]
+    reasons = path.with_name("reasons.md")
     return table(("part", "lines", "run by the tests"), [(part, f"{total:,}", f"{100 * covered / total:.1f} %")
-                                                         for part, (covered, total) in sorted(parts.items()) if total])
+                                                         for part, (covered, total) in sorted(parts.items()) if total]) + \
+        ("\n\n" + reasons.read_text().rstrip() if reasons.exists() else "")
 
 
 LOSES = {"sluice": "in process", "port": "filter port", "ioctl": "pended reads", "mapping": "shared mapping"}

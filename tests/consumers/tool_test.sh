@@ -87,6 +87,8 @@ grep -v '^{"type":"\(synthetic\|registry_set_value\|anchor\|type_declaration\|lo
 expect 1 "waits for its reader" watch --source replay:x --speed max --mode overwrite
 expect 1 "has no driver behind it" watch --source file:x --mode overwrite
 expect 1 "not in {discard,overwrite}" watch --mode both
+expect 1 "nothing else waits for its reader" watch --source replay:x --speed 2 --no-back-pressure
+expect 1 "--snapshot is taken by watch and record" simulate "$directory/served" --source synthetic --snapshot "$directory/never"
 "$tool" watch --source synthetic --mode overwrite --rate 200000 --cpus 2 --ring-size 64KiB --duration 500ms --format jsonl \
   2>"$directory/err" | { sleep 0.3; cat; } >"$directory/out"
 grep -q "^R3 holds" "$directory/err" || fail "overwrite mode: $(cat "$directory/err")"
@@ -100,6 +102,13 @@ wait $watching 2>/dev/null
 grep -q "^overwritten before the oldest that is there: [1-9a]" "$directory/err" || fail "overwritten: $(cat "$directory/err")"
 [ "$(grep -c '"type":"synthetic"' "$directory/a")" -gt 20 ] || fail "of a dead machine: $(cat "$directory/err")"
 
+# A filter that keeps all, and a bound for records that are still being written.
+: >"$directory/empty.toml"
+"$tool" watch --source synthetic --rate 2000 --order bounded:5ms --filter "$directory/empty.toml" --duration 200ms >"$directory/out" \
+  2>"$directory/err" || fail "--order bounded: $(cat "$directory/err")"
+grep -q "empty.toml lets everything through" "$directory/err" || fail "an empty filter: $(cat "$directory/err")"
+grep -q "^R3 holds" "$directory/err" || fail "--order bounded: $(cat "$directory/err")"
+
 # What is recorded is what is read again, and again from a recording of the recording.
 recording="$directory/recording"
 for duration in 700ms 5s 30s; do  # a busy machine takes longer for as many
@@ -110,6 +119,7 @@ for duration in 700ms 5s 30s; do  # a busy machine takes longer for as many
 done
 [ "$count" -gt 1000 ] || fail "recorded '$count' records: $(cat "$directory/err")"
 expect 1 "File exists" record "$recording" --source synthetic
+expect 1 "are for images; this is a recording" stats "$recording" --format jsonl
 "$tool" watch --source "file:$recording" --format jsonl >"$directory/first" 2>"$directory/err" || fail "watch file: $(cat "$directory/err")"
 grep -q "^R3 holds" "$directory/err" || fail "the accounts of a recording: $(cat "$directory/err")"
 [ "$(wc -l <"$directory/first")" = "$count" ] || fail "$count records, $(wc -l <"$directory/first") lines"
