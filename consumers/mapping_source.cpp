@@ -84,7 +84,7 @@ void mapping_source::map() {
     nodes_.resize(tournament_nodes(room));
     announced_.resize(header.cpu_count);
     map_ = header;
-  } else if (header.cpu_count != map_.cpu_count || header.boot != map_.boot) {
+  } else if (header.cpu_count != map_.cpu_count || header.boot != map_.boot || header.ring_count < mapped_rings_) {
     throw source_error("the driver's rings are not those that were mapped before");
   }
   for (uint32_t i = mapped_rings_; i < header.ring_count; ++i) attach_ring(i, mapped[i]);

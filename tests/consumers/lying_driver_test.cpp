@@ -192,6 +192,35 @@ TEST_F(lying_driver, mapped_ranges_that_overlap_or_lie_at_0_are_not_touched) {
   with([](protocol::mapped_ring& ring) { ring.region_bytes -= region_page; });
 }
 
+// Mapped once more because a CPU was added: the rings must be those that there were, and more.
+TEST_F(lying_driver, rings_that_have_become_fewer_or_others_are_not_read_on) {
+  const auto with = [this](auto&& change) {
+    system->change = [](uint32_t, std::vector<uint8_t>&, nt_status&) {};
+    mapping_source source(system);
+    system->change = [change](uint32_t code, std::vector<uint8_t>& answer, nt_status&) {
+      if (code == protocol::code_announce) {
+        protocol::wait_answer more{};
+        ASSERT_EQ(answer.size(), sizeof more);
+        std::memcpy(&more, answer.data(), sizeof more);
+        more.ring_count += lanes_per_cpu;
+        std::memcpy(answer.data(), &more, sizeof more);
+      } else if (code == protocol::code_map) {
+        protocol::map_answer header{};
+        ASSERT_GE(answer.size(), sizeof header);
+        std::memcpy(&header, answer.data(), sizeof header);
+        change(header);
+        std::memcpy(answer.data(), &header, sizeof header);
+        answer.resize(sizeof header + header.ring_count * sizeof(protocol::mapped_ring));
+      }
+    };
+    std::vector<uint8_t> buffer(source.least_buffer());
+    EXPECT_THROW((void)source.read(buffer, std::chrono::minutes(1)), source_error);
+  };
+  with([](protocol::map_answer& header) { header.ring_count = 1; });
+  with([](protocol::map_answer& header) { ++header.boot; });
+  with([](protocol::map_answer& header) { header.cpu_count += 1; });
+}
+
 // R3, R4: a client compares what it was given with what the driver says, and names what does not agree.
 TEST_F(lying_driver, accounts_that_do_not_agree_with_what_came_are_found_broken) {
   client_options options;
