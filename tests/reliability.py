@@ -101,8 +101,9 @@ class reliability:
         seconds_each = 600 if self.options.long else 20
         code, text, seconds = self.run("fuzz", [sys.executable, "-B", "tests/fuzz/run.py", "--build", self.options.fuzz.resolve(), "--jobs",
                                                 os.cpu_count() or 1, "--seconds", seconds_each])
-        last = [line for line in text.splitlines() if line.strip()]
-        self.add("fuzzing, ASan and UBSan", f"{seconds_each} s for each target", last[-1] if last else "", code, seconds, text)
+        executions = [int(count) for count in re.findall(r"^\w+ +(\d+) +\d+ +\d+ ", text, re.M)]
+        self.add("fuzzing, ASan and UBSan", f"{seconds_each} s for each of {len(executions)} targets",
+                 f"nothing found in {sum(executions):,} executions", code, seconds, text)
 
 
 def table(head, rows):
