@@ -66,7 +66,7 @@ def draw_drops(curve, directory):
         shapes += [f"set object rectangle from {begin / 1e6}, 101 to {max(end, begin + cell['length'] // 400) / 1e6}, 110 "
                    "fc rgb '#c0392b' fs solid 1 noborder front" for begin, end, _, _ in cell["drops"]]
         panels.append("\n".join(shapes) + f"""
-set title "{titles()[cell['design']]}, {cell['rate'] / 1e6:g} M/s, ring of {ring >> 10} KiB, {dict(PANELS)[cell['consumer']]}" font ',10'
+set title "{titles()[cell['design']]}, {cell['rate'] / 1e6:g} M/s, ring of {ring >> 10} KiB, {dict(PANELS)[cell['consumer']]}" font ',9'
 plot $w{panel} using 1:2 with lines ls 1 title 'waiting in the ring'""")
     if not panels:
         return
