@@ -37,6 +37,9 @@ KNOWN_UNPROVEN = {
     "walking over what is open, for the account":
         "the walk's positions are told behind the section, so headers and times are visible before it begins, and it reads no payload; "
         "the function is shared with the two paths that need the order",
+    "consumer_->consumed.store(reclaimed_, order::release_consumed)":
+        "the position is one that the producer has observed before, and it is the producer's own section that writes it: nothing is released "
+        "that it has not seen; the word is written with one order wherever it is written",
 }
 
 
