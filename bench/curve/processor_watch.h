@@ -24,14 +24,15 @@ class processor_watch {
   // Nanoseconds, of one span.
   uint64_t longest() const { return longest_; }
 
- private:
-  static constexpr uint64_t span = 100'000;  // nanoseconds
-
+  // Nanoseconds that the calling thread has had a processor.
   static uint64_t processor_time() {
     timespec time{};
     (void)::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(time.tv_nsec);
   }
+
+ private:
+  static constexpr uint64_t span = 100'000;  // nanoseconds
 
   uint64_t begin_, used_;
   uint64_t longest_ = 0;

@@ -55,6 +55,11 @@ def drop_share(cell):
     return cell["dropped"] / cell["offered"] if cell["offered"] else 0.0
 
 
+def middle(cells):
+    """Of the runs of one point, the one with the median share; of two, the lower."""
+    return sorted(cells, key=drop_share)[(len(cells) - 1) // 2]
+
+
 def percent(share):
     return "0" if share == 0 else "< 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
 
@@ -78,21 +83,20 @@ def targets(curve):
 
 
 def share_text(cells, asked):
-    """Of the runs of one point, by rising share: the median, the worst where that is more, and what was reached where that is less than asked."""
+    """Of the runs of one point: the median, the worst where that is more, and what was reached where that is less than asked."""
     if not cells:
         return ""
-    middle = cells[(len(cells) - 1) // 2]
-    median, worst = percent(drop_share(middle)), percent(drop_share(cells[-1]))
-    short = reached(middle) < 0.98 * asked
-    return median + (f" ({worst})" if worst != median else "") + (f" at {number(reached(middle) / 1e6)}" if short else "")
+    shown = middle(cells)
+    median, worst = percent(drop_share(shown)), percent(max(map(drop_share, cells)))
+    short = reached(shown) < 0.98 * asked
+    return median + (f" ({worst})" if worst != median else "") + (f" at {number(reached(shown) / 1e6)}" if short else "")
 
 
 def share_table(curve, ring, consumer):
     rates = curve.values("cell", "rate", ring=ring, consumer=consumer, shape="steady")
     rows = []
     for design, name in DESIGNS.items():
-        runs = [sorted(curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design, rate=each), key=drop_share)
-                for each in rates]
+        runs = [curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design, rate=each) for each in rates]
         if any(runs):
             rows.append([name] + [share_text(cells, each) for cells, each in zip(runs, rates)])
     most = max(len(curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design, rate=rates[0])) for design in DESIGNS)

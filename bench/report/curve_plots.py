@@ -19,18 +19,16 @@ def titles():
 
 
 def draw_rates(curve, ring, directory):
+    from curve import drop_share, middle, reached
     blocks, panels = [], []
     for panel, (consumer, title) in enumerate(PANELS):
         lines = []
         for number, design in enumerate(LINES):
             cells = sorted(curve.of("cell", ring=ring, consumer=consumer, shape="steady", design=design), key=lambda cell: cell["rate"])
-            points = []
-            for rate in dict.fromkeys(cell["rate"] for cell in cells):
-                runs = sorted(([cell["offered"] / cell["length"] * 1e3, 100 * cell["dropped"] / cell["offered"]]
-                               for cell in cells if cell["rate"] == rate and cell["offered"]), key=lambda point: point[1])
-                points += runs[(len(runs) - 1) // 2:][:1]
-            if not points:
+            if not cells:
                 continue
+            runs = [middle([cell for cell in cells if cell["rate"] == rate]) for rate in dict.fromkeys(cell["rate"] for cell in cells)]
+            points = [[reached(cell) / 1e6, 100 * drop_share(cell)] for cell in runs]
             name = f"$p{panel}_{number}"
             blocks.append(f"{name} << EOD\n{rows(points)}\nEOD")
             lines.append(f"{name} using 1:2 with linespoints ls {number + 1} title '{titles()[design]}'")

@@ -11,12 +11,6 @@
 namespace sluice::bench {
 namespace {
 
-uint64_t processor_time() {
-  timespec used{};
-  EXPECT_EQ(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used), 0);
-  return static_cast<uint64_t>(used.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(used.tv_nsec);
-}
-
 TEST(ProcessorWatch, TellsTheLongestAbsence) {
   const uint64_t begin = monotonic_nanoseconds();
   processor_watch watch(begin);
@@ -34,9 +28,9 @@ TEST(ProcessorWatch, TellsTheLongestAbsence) {
 TEST(ProcessorWatch, TimeOnTheProcessorIsNoAbsence) {
   const uint64_t begin = monotonic_nanoseconds();
   processor_watch watch(begin);
-  const uint64_t before = processor_time();
+  const uint64_t before = processor_watch::processor_time();
   while (monotonic_nanoseconds() - begin < 20'000'000) continue;
-  const uint64_t used = processor_time() - before;
+  const uint64_t used = processor_watch::processor_time() - before;
   const uint64_t passed = monotonic_nanoseconds() - begin;
   watch.look(begin + passed);
   EXPECT_LE(watch.longest(), passed - used);

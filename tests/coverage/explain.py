@@ -24,14 +24,14 @@ def read_rules(path):
         if not line.startswith("  "):
             reasons.append(line.strip())
             continue
-        file, _, expression = line.strip().partition(": ")
-        if not (ROOT / file.rstrip(":")).exists():
+        file, _, expression = line.strip().partition(":")
+        if not (ROOT / file).exists():
             sys.exit(f"{path}:{number}: there is no {file}")
-        rules.append((file.rstrip(":"), re.compile(expression), reasons[-1]))
+        rules.append((file, re.compile(expression.strip()), reasons[-1]))
     return rules, reasons
 
 
-def blocks_of(file, text):
+def blocks_of(file):
     """Lists of line numbers."""
     block, blocks = [], []
     for line in sorted(file["lines"], key=lambda each: each["line_number"]):
@@ -44,8 +44,7 @@ def blocks_of(file, text):
             block = []
     if block:
         blocks.append(block)
-    # gcov gives lines that hold no instruction of their own no count at all: parts of a block may be blank.
-    return [[number for number in each if number <= len(text)] for each in blocks]
+    return blocks
 
 
 def main():
@@ -62,7 +61,7 @@ def main():
         counted = [line for line in file["lines"] if not line.get("gcovr/noncode")]
         lines += len(counted)
         run += sum(line["count"] != 0 for line in counted)
-        for block in blocks_of(file, text):
+        for block in blocks_of(file):
             fits = next((reason for name, expression, reason in rules if name == file["file"] and
                          any(expression.search(text[number - 1]) for number in block)), None)
             (found[fits] if fits else without).append((file["file"], block, text[block[0] - 1].strip()))
