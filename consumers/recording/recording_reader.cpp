@@ -231,7 +231,7 @@ std::optional<block_place> recording_reader::next() {
     return std::nullopt;
   }
   offset_ = padded(behind);
-  if (header.kind == block_kind::end) read_end(content(place));
+  if (header.kind == block_kind::end) read_end(place);
   return place;
 }
 
@@ -246,15 +246,21 @@ std::span<const uint8_t> recording_reader::content(const block_place& place) {
   return {};
 }
 
-void recording_reader::read_end(std::span<const uint8_t> content) {
-  content_reader in(content);
+void recording_reader::read_end(const block_place& place) {
+  const size_t faults = faults_.size();
+  const std::span<const uint8_t> bytes = content(place);
+  if (faults_.size() != faults) return;
+  content_reader in(bytes);
   end_content layout{};
   recording_end end;
-  if (!in.take(layout) || !in.take(end.statistics.header)) return;
+  if (!in.take(layout) || !in.take(end.statistics.header)) {
+    fault(place.offset, fmt::format("the end block has {} bytes, too few for its accounts", bytes.size()));
+    return;
+  }
   if (uint64_t{layout.row_count} * sizeof(protocol::statistics_row) +
           uint64_t{layout.raised_count} * sizeof(raised_entry) >
       in.left()) {
-    fault(offset_, fmt::format("the end block names {} rows and {} counts, which it has no room for",
+    fault(place.offset, fmt::format("the end block names {} rows and {} counts, which it has no room for",
                                layout.row_count, layout.raised_count));
     return;
   }

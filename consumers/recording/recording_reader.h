@@ -92,7 +92,7 @@ class recording_reader {
   bool is_trailer(uint64_t offset, trailer* found = nullptr) const;
   bool find_next(uint64_t from, uint64_t& found, block_header& header) const;
   void read_about();
-  void read_end(std::span<const uint8_t> content);
+  void read_end(const block_place& place);
   uint64_t last_index();
   bool read_index(uint64_t& offset, std::vector<index_entry>& entries);
 

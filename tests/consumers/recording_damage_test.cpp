@@ -1,4 +1,6 @@
 // Recordings that were cut, damaged, or made by somebody who means harm.
+#include <fmt/format.h>
+
 #include <random>
 
 #include "tests/consumers/recording_support.h"
@@ -199,6 +201,93 @@ TEST(hostile_recording, an_index_that_leads_in_circles_ends) {
   file_source source(on_disk.path());
   source.select({utc_of(1000), std::nullopt});
   EXPECT_EQ(read_all(source).times.size(), 12u);
+}
+
+// The content of a block is another one, with right checksums.
+template <class change>
+bytes refilled(const layout& made, size_t block, change&& what) {
+  const block_place& place = made.blocks.at(block);
+  const file_on_disk on_disk(made.file);
+  recording_reader reader(on_disk.path());
+  const std::span<const uint8_t> before = reader.content(place);
+  bytes content(before.begin(), before.end());
+  what(content);
+  block_packer packer;
+  block_header header = place.header;
+  const std::span<const uint8_t> packed = packer.pack(header, content);
+  const auto begin = made.file.begin() + static_cast<ptrdiff_t>(place.offset);
+  bytes file(made.file.begin(), begin);
+  file.insert(file.end(), packed.begin(), packed.end());
+  file.insert(file.end(), begin + static_cast<ptrdiff_t>(padded(sizeof(block_header) + place.header.stored_bytes)), made.file.end());
+  return file;
+}
+
+template <class layout_of, class change>
+void change_front(bytes& content, change&& what) {
+  layout_of front{};
+  ASSERT_GE(content.size(), sizeof front);
+  std::memcpy(&front, content.data(), sizeof front);
+  what(front);
+  std::memcpy(content.data(), &front, sizeof front);
+}
+
+size_t end_block(const layout& made) {
+  for (size_t i = 0; i < made.blocks.size(); ++i) {
+    if (made.blocks[i].header.kind == block_kind::end) return i;
+  }
+  throw std::logic_error("no end block");
+}
+
+TEST(hostile_recording, a_header_that_is_too_short_for_itself_or_stands_askew_is_refused) {
+  for (const uint16_t length : {0, 40, 47, 49, 52}) {
+    bytes file = make(1, 1).file;
+    recording_header header;
+    std::memcpy(&header, file.data(), sizeof header);
+    header.header_bytes = length;
+    header.checksum = checksum_of(header);
+    std::memcpy(file.data(), &header, sizeof header);
+    expect_refused(file, fmt::format("at offset 10: a header of {} bytes", length).c_str());
+  }
+}
+
+TEST(hostile_recording, a_first_block_of_another_protocol_or_too_short_for_its_parts_is_refused) {
+  const layout made = make(1, 1);
+  const bytes other = refilled(made, 0, [](bytes& content) {
+    const uint32_t version = protocol::version + 1;
+    std::memcpy(content.data() + sizeof(about_content), &version, sizeof version);
+  });
+  expect_refused(other, fmt::format("speaks version {} of the protocol", protocol::version + 1).c_str());
+  for (const size_t left : {0, 8, 16}) {
+    expect_refused(refilled(made, 0, [&](bytes& content) { content.resize(left); }), "the first block does not say what was recorded");
+  }
+}
+
+TEST(hostile_recording, an_end_that_lacks_what_it_names_is_said_and_costs_no_event) {
+  const layout made = make(3, 4);
+  const size_t end = end_block(made);
+  const auto expect_fault = [&](const bytes& file, const char* what) {
+    const read_back got = read_all(file);
+    EXPECT_EQ(got.times, times(12)) << what;
+    EXPECT_FALSE(got.has_end) << what;
+    ASSERT_EQ(got.faults.size(), 1u) << what;
+    EXPECT_NE(got.faults[0].find(fmt::format("at offset {}: ", made.blocks.at(end).offset)), std::string::npos) << got.faults[0];
+    EXPECT_NE(got.faults[0].find(what), std::string::npos) << got.faults[0];
+  };
+  expect_fault(refilled(made, end, [](bytes& content) {
+    change_front<end_content>(content, [](end_content& front) { front.row_count = 0xffffffff; });
+  }), "the end block names 4294967295 rows and 0 counts");
+  expect_fault(refilled(made, end, [](bytes& content) {
+    change_front<end_content>(content, [](end_content& front) { front.raised_count = 0xffffffff; });
+  }), "the end block names 0 rows and 4294967295 counts");
+  expect_fault(refilled(made, end, [](bytes& content) { content.resize(sizeof(end_content)); }), "the end block has 40 bytes");
+  expect_fault(refilled(made, end, [](bytes& content) { content.clear(); }), "the end block has 0 bytes");
+}
+
+TEST(hostile_recording, more_than_a_reader_would_take_is_not_packed) {
+  block_packer packer;
+  block_header header{};
+  EXPECT_NO_THROW((void)packer.pack(header, bytes(max_content_bytes)));
+  EXPECT_THROW((void)packer.pack(header, bytes(max_content_bytes + 1)), std::runtime_error);
 }
 
 TEST(hostile_recording, blocks_of_a_kind_that_is_not_known_are_passed_over) {
