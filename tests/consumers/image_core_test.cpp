@@ -1,5 +1,8 @@
 // consumers/image: core files, whole, cut and hostile.
 #include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "tests/consumers/image_support.h"
 
@@ -76,6 +79,52 @@ TEST(image, hostile_core_files_are_refused_or_read_as_far_as_they_go) {
   EXPECT_EQ(with(load + offsetof(Elf64_Phdr, p_filesz), ~Elf64_Xword{0}), "");
   EXPECT_NE(message_of(file_on_disk(blob(core.begin(), core.begin() + 30)).path()).find("cut within its first header"),
             std::string::npos);
+}
+
+TEST(image, a_core_file_without_the_words_that_say_where_a_ring_ends_has_no_events_of_it) {
+  dead_machine machine(2);
+  write_in_turn(machine, 20, 2);
+  const blob first = dead_machine::region_of(machine.main(0)), second = dead_machine::region_of(machine.main(1));
+  const blob start(first.begin(), first.begin() + offsetof(producer_page<native_seam>, published));
+  const file_on_disk file(make_core({{0x10000, start, first.size()}, {0x100000, second, second.size()}}));
+  image_source source(file.path());
+  EXPECT_EQ(read_all(source).size(), 10u) << "of the other ring";
+  const ring_report& ring = ring_of(source, 0);
+  EXPECT_EQ(ring.begin, ring.published);
+  const std::vector<std::string> faults = source.take_faults();
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_EQ(faults[0], "cpu 0, main ring: the page that says where the ring ends is not in the image");
+}
+
+TEST(image, segments_over_others_are_not_read) {
+  dead_machine machine(1);
+  for (uint64_t i = 0; i < 20; ++i) ASSERT_EQ(machine.write(0, i), reserve_status::ok);
+  const blob memory = machine.memory();
+  const file_on_disk file(make_core({{0x10000, memory, memory.size()},
+                                     {0x11000, blob(4096, 0xff), 4096},                       // over the data
+                                     {0x10000 + memory.size() - 1, blob(4096, 0xff), 4096},  // over the last byte
+                                     {0x10000 + memory.size() + 4096, blob(4096, 0xff), 4096}}));
+  image_source source(file.path());
+  EXPECT_EQ(values_of(read_all(source)), up_to(20));
+  const std::vector<std::string> faults = source.take_faults();
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_EQ(faults[0], "2 segments overlap others at a lower address, and are not read");
+}
+
+TEST(image, a_core_file_that_shrinks_while_it_is_read_lacks_what_it_lost) {
+  const file_on_disk file(make_core({{0x10000, blob(4096, 1), 4096}, {0x12000, blob(4096, 2), 4096}}));
+  const image_memory memory(file.path());
+  const auto& first = memory.segments()[0];
+  ASSERT_EQ(::truncate(file.path().c_str(), static_cast<off_t>(first.offset + 1000)), 0);
+  blob bytes(3 * 4096, 0x77);
+  std::vector<byte_range> missing;
+  memory.read(0x10000, bytes, missing);
+  ASSERT_EQ(missing.size(), 1u) << "what was lost, and what no segment has, are one";
+  EXPECT_EQ(missing[0].begin, 0x10000u + 1000);
+  EXPECT_EQ(missing[0].end, 0x13000u);
+  EXPECT_EQ(std::count(bytes.begin(), bytes.end(), 1), 1000);
+  memory.read(0x10000, bytes);
+  EXPECT_EQ(std::count(bytes.begin(), bytes.end(), 0), 3 * 4096 - 1000);
 }
 
 // Headers that claim the largest rings there are, and have nothing behind them: what they cost is what the file has.

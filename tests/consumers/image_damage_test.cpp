@@ -1,4 +1,6 @@
 // consumers/image: rings with damaged, hostile and missing bytes.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "tests/consumers/image_support.h"
@@ -90,6 +92,21 @@ TEST(image, records_that_are_older_than_what_came_before_are_counted) {
   EXPECT_EQ(ring_of(source, 0).out_of_order, 2u);
 }
 
+TEST(image, a_record_from_after_the_end_of_time_is_damage) {
+  dead_machine machine(1);
+  for (uint64_t i = 0; i < 30; ++i) ASSERT_EQ(machine.write(0, i), reserve_status::ok);
+  blob image = machine.memory();
+  std::memset(&image[4096 + 10 * 24 + offsetof(record_header, time_low)], 0xff, 8);
+  const file_on_disk file(image);
+  image_source source(file.path());
+  std::vector<uint64_t> expected = up_to(30);
+  expected.erase(expected.begin() + 10);
+  EXPECT_EQ(values_of(read_all(source)), expected);
+  const std::vector<std::string> faults = source.take_faults();
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_EQ(faults[0], "cpu 0, main ring: 24 bytes at position 240 are damaged: a record from after the end of time");
+}
+
 TEST(image, a_cut_file_gives_what_it_has) {
   dead_machine machine(1);
   for (uint64_t i = 0; i < 100; ++i) ASSERT_EQ(machine.write(0, i), reserve_status::ok);
@@ -155,6 +172,25 @@ TEST(image, a_header_that_does_not_hold_is_named_with_its_place) {
   const std::vector<std::string> faults = source.take_faults();
   ASSERT_EQ(faults.size(), 1u);
   EXPECT_EQ(faults[0], "at 0x8000: ring region of an unknown version");
+}
+
+TEST(image, a_catalog_whose_header_does_not_hold_is_named_with_its_place) {
+  dead_machine machine(1);
+  ASSERT_EQ(machine.write(0, 42), reserve_status::ok);
+  type_catalog catalog{};
+  create_catalog(catalog, boot);
+  ++catalog.header.capacity;  // its checksum is another one now
+  blob image = machine.memory();
+  const size_t at = image.size();
+  const auto* const from = reinterpret_cast<const uint8_t*>(&catalog);
+  image.insert(image.end(), from, from + sizeof catalog);
+  const file_on_disk file(image);
+  image_source source(file.path());
+  EXPECT_EQ(read_all(source).size(), 1u);
+  EXPECT_EQ(source.report().own_types, 0u);
+  const std::vector<std::string> faults = source.take_faults();
+  ASSERT_EQ(faults.size(), 1u);
+  EXPECT_EQ(faults[0], fmt::format("at 0x{:x}: a catalog of own types whose header does not hold", at));
 }
 
 TEST(image, a_region_inside_another_is_not_read) {
