@@ -122,6 +122,8 @@ class counter_pages {
   std::atomic<const sim::counter_page*> newest_{nullptr};
 };
 
+bool is_too_long(std::u16string_view name) { return name.size() > wire::max_name_bytes / sizeof(char16_t); }
+
 class remote_system : public nt_system {
  public:
   explicit remote_system(std::string path) : path_(std::move(path)) {}
@@ -134,6 +136,7 @@ class remote_system : public nt_system {
   }
 
   nt_status open_device(std::u16string_view name, std::unique_ptr<nt_device>& opened) override {
+    if (is_too_long(name)) return nt::object_name_invalid;
     std::unique_ptr<socket_link> link;
     nt_status status = greet(link);
     if (!succeeded(status)) return status;
@@ -145,9 +148,8 @@ class remote_system : public nt_system {
   }
   nt_status connect_port(std::u16string_view name, std::span<const uint8_t> context,
                          std::unique_ptr<nt_port>& connected) override {
-    if (context.size() > wire::max_context_bytes || name.size() > wire::max_name_bytes / sizeof(char16_t)) {
-      return nt::invalid_parameter;
-    }
+    if (is_too_long(name)) return nt::object_name_invalid;
+    if (context.size() > wire::max_context_bytes) return nt::invalid_parameter;
     std::unique_ptr<socket_link> link;
     nt_status status = greet(link);
     if (!succeeded(status)) return status;

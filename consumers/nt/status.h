@@ -19,6 +19,7 @@ inline constexpr nt_status invalid_parameter = static_cast<nt_status>(0xc000000d
 inline constexpr nt_status invalid_device_request = static_cast<nt_status>(0xc0000010);
 inline constexpr nt_status access_denied = static_cast<nt_status>(0xc0000022);
 inline constexpr nt_status buffer_too_small = static_cast<nt_status>(0xc0000023);
+inline constexpr nt_status object_name_invalid = static_cast<nt_status>(0xc0000033);
 inline constexpr nt_status object_name_not_found = static_cast<nt_status>(0xc0000034);
 inline constexpr nt_status port_disconnected = static_cast<nt_status>(0xc0000037);
 inline constexpr nt_status sharing_violation = static_cast<nt_status>(0xc0000043);

@@ -66,9 +66,24 @@ TEST(filter_errors, values_of_another_kind) {
       {"[repeats]\ntypes = [\"image\"]\nwindow = 5", "3:10: error: repeats.window is a string, such as \"5s\"; this is an integer"},
       {"[type_rate]\ntypes = [\"image\"]\nper_second = 5", "1:1: error: there can be several of these: write [[type_rate]] instead of [type_rate]"},
       {"type_rate = [3]", "1:14: error: type_rate is one table or more, "},
+      {"type_rate = 3", "1:13: error: type_rate is one table or more, "},
       {"[[process_rate]]\nper_second = 5", "1:1: error: process_rate is a table, such as [process_rate]; this is a list"},
       {"[images]\nexclude = [2020-01-01]", "2:12: error: images.exclude is a list of strings, such as ['\\Device\\HarddiskVolume3\\Windows']; this is a date"},
   });
+}
+
+TEST(filter_errors, paths_longer_than_any_string_of_the_kernel) {
+  const auto with_length = [](size_t units) {
+    const std::string path = "\\REGISTRY\\MACHINE\\";
+    return fmt::format("[keys]\ninclude = ['{}{}']\n", path, std::string(units - path.size(), 'k'));
+  };
+  const filter_from_text longest(with_length(32766));
+  EXPECT_TRUE(longest.lines().empty()) << longest.lines().front();
+  EXPECT_TRUE(longest.message.has_value());
+  const filter_from_text longer(with_length(32767));
+  expect_lines(longer, {"2:12: error: "});
+  EXPECT_NE(longer.lines().front().find("has 32767 units of UTF-16; the kernel's have 32766 at most"), std::string::npos) << longer.lines().front();
+  EXPECT_FALSE(longer.message.has_value());
 }
 
 TEST(filter_errors, values_out_of_range) {

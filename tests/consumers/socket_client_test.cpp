@@ -211,5 +211,38 @@ TEST_F(socket_client_test, whoever_greets_otherwise_is_no_machine) {
   for (int i = 0; i < 5; ++i) EXPECT_THROW(connect_system(path), source_error);
 }
 
+TEST_F(socket_client_test, why_a_connection_was_not_made_is_said) {
+  const auto refuses = [](int32_t status) {
+    return [=](scripted_end& end) {
+      (void)end.take();
+      end.say(frame_kind::hello, 0, bytes(wire::server_hello{wire::hello_magic, wire::version, status, 4096}));
+    };
+  };
+  const std::pair<int32_t, std::string> refusals[] = {{nt::object_name_not_found, "nobody serves there"},
+                                                      {nt::access_denied, "access is denied: only its owner and root may connect"},
+                                                      {nt::connection_count_limit, "it has as many connections as it serves"},
+                                                      {nt::revision_mismatch, "it speaks another version of the framing"},
+                                                      {nt::insufficient_resources, "NT status 0xc000009a"}};
+  std::vector<script> scripts;
+  for (const auto& [status, text] : refusals) scripts.push_back(refuses(status));
+  play(std::move(scripts));
+  for (const auto& [status, text] : refusals) {
+    try {
+      (void)connect_system(path);
+      ADD_FAILURE() << "connected: " << text;
+    } catch (const source_error& error) {
+      EXPECT_EQ(std::string(error.what()), "cannot connect to the machine at " + path + ": " + text);
+    }
+  }
+  for (const char* const name : {"", "a b", "-x"}) {
+    try {
+      (void)connect_system(name);
+      ADD_FAILURE() << "connected to " << name;
+    } catch (const source_error& error) {
+      EXPECT_NE(std::string(error.what()).find("is no name of a machine"), std::string::npos) << error.what();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace sluice

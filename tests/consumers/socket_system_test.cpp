@@ -14,6 +14,7 @@
 #include "consumers/nt/socket_name.h"
 #include "consumers/port_source.h"
 #include "kernel_port/driver/protocol.h"
+#include "kernel_port/sim/host/frame.h"
 #include "tests/consumers/drain.h"
 #include "tests/consumers/hosted_machine.h"
 
@@ -154,6 +155,20 @@ TEST_F(socket_system_test, what_is_not_there_is_said_so) {
   EXPECT_EQ(system->connect_port(protocol::port_name, {reinterpret_cast<const uint8_t*>(&newer), sizeof newer}, port),
             nt::revision_mismatch);
   EXPECT_THROW(connect_system(directory.path() + "/nobody"), source_error);
+}
+
+TEST_F(socket_system_test, names_and_contexts_longer_than_there_are_are_refused) {
+  const auto system = connect();
+  std::unique_ptr<nt_device> device;
+  std::unique_ptr<nt_port> port;
+  const std::u16string long_name(wire::max_name_bytes / sizeof(char16_t) + 1, u'n');
+  EXPECT_EQ(system->connect_port(long_name, {}, port), nt::object_name_invalid);
+  EXPECT_EQ(system->connect_port(protocol::port_name, std::vector<uint8_t>(wire::max_context_bytes + 1), port), nt::invalid_parameter);
+  EXPECT_EQ(system->open_device(long_name, device), nt::object_name_invalid);
+  EXPECT_EQ(system->open_device(std::u16string(wire::max_frame_bytes, u'n'), device), nt::object_name_invalid);
+  EXPECT_EQ(device, nullptr);
+  EXPECT_EQ(port, nullptr);
+  EXPECT_EQ(connect_port(*system, port), nt::success) << "and nothing has happened to the machine";
 }
 
 TEST_F(socket_system_test, a_closed_handle_is_closed_in_the_kernel) {

@@ -1,4 +1,5 @@
 // What happens on the simulated machine, as events of the driver.
+#include "producers/first_threads.h"
 #include "tests/kernel_port/driver_test_support.h"
 
 namespace sluice::test {
@@ -110,6 +111,41 @@ TEST(driver_events, only_a_later_thread_from_outside_is_remote) {
   EXPECT_EQ(events[2].as<thread_payload>().creator_pid, 600u);
   EXPECT_EQ(events[2].as<thread_payload>().creator_tid, 604u);
   ASSERT_EQ(sim::exit_process(1000, 0), STATUS_SUCCESS);
+}
+
+// The table of processes that have had no thread yet is small. With more of them at once, "remote" is said to be uncertain.
+TEST(driver_events, more_processes_without_a_thread_than_are_remembered_make_remote_uncertain) {
+  loaded_machine on;
+  client reader(on.machine);
+  constexpr uint32_t remembered = first_threads::slots, first = 1000;
+  const auto pid = [](uint32_t nth) { return first + 4 * nth; };
+  const auto add_thread = [&](uint32_t nth) { ASSERT_EQ(sim::create_thread(pid(nth), 100'000 + 4 * nth, 7), STATUS_SUCCESS); };
+  for (uint32_t nth = 0; nth < remembered; ++nth) {
+    sim::process_creation creation = notepad();
+    creation.pid = pid(nth);
+    ASSERT_EQ(sim::create_process(creation), STATUS_SUCCESS);
+  }
+  add_thread(1);
+  sim::process_creation again = notepad();  // in the slot that has become free
+  again.pid = pid(remembered);
+  ASSERT_EQ(sim::create_process(again), STATUS_SUCCESS);
+  add_thread(2);
+  add_thread(remembered);
+  sim::process_creation one_more = notepad();  // in that one
+  one_more.pid = pid(remembered + 1);
+  ASSERT_EQ(sim::create_process(one_more), STATUS_SUCCESS);
+  one_more.pid = pid(remembered + 2);
+  ASSERT_EQ(sim::create_process(one_more), STATUS_SUCCESS);
+  one_more.pid = pid(remembered + 3);  // in none
+  ASSERT_EQ(sim::create_process(one_more), STATUS_SUCCESS);
+  add_thread(3);
+  add_thread(remembered + 3);
+  const auto events = of_type(reader.drain(), event_type_thread_create);
+  ASSERT_EQ(events.size(), 5u);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(events[i].as<thread_payload>().flags, 0u) << i << ": a first thread, and known as one";
+  EXPECT_EQ(events[4].as<thread_payload>().pid, pid(remembered + 3));
+  EXPECT_EQ(events[4].as<thread_payload>().flags, thread_flag_remote | thread_flag_remote_uncertain);
+  for (uint32_t nth = 0; nth < remembered + 4; ++nth) ASSERT_EQ(sim::exit_process(pid(nth), 0), STATUS_SUCCESS);
 }
 
 TEST(driver_events, images_of_processes_and_drivers_arrive) {

@@ -38,6 +38,22 @@ TEST(driver_filter, a_rate_per_process_gives_each_process_its_own_bucket) {
   EXPECT_EQ(filtered_because(reader, event_type_image_load, filter_reason::process_rate), 3u * 17);
 }
 
+TEST(driver_filter, a_rate_holds_for_ends_of_processes_and_what_it_leaves_out_is_counted) {
+  loaded_machine on;
+  client reader(on.machine);
+  on.machine.stop_counter();
+  set_filter(reader, {.type_rates = {{event_type_process_exit, 0, {1, 3}, 0}}});
+  for (uint32_t i = 0; i < 10; ++i) {
+    start(1000 + 4 * i, 500);
+    EXPECT_EQ(sim::exit_process(1000 + 4 * i, 0), STATUS_SUCCESS);
+  }
+  on.machine.run_counter();
+  const auto records = reader.drain();
+  EXPECT_EQ(pids_of(records, event_type_process_exit).size(), 3u);
+  EXPECT_EQ(of_type(records, event_type_process_create).size(), 10u);
+  EXPECT_EQ(filtered_because(reader, event_type_process_exit, filter_reason::type_rate), 7u);
+}
+
 TEST(driver_filter, a_repeat_is_what_has_the_same_key_fields) {
   loaded_machine on(with());
   client reader(on.machine);

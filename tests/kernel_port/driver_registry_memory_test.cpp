@@ -74,6 +74,30 @@ TEST(registry_producer, data_that_another_thread_scribbles_over_does_no_harm) {
   }
 }
 
+// A key's name in memory of the process that goes away: absolute or below a root, the event comes without it.
+TEST(registry_producer, a_name_that_faults_is_unavailable_and_its_event_is_not_lost) {
+  loaded_machine on(with());
+  client reader(on.machine);
+  sim::user_memory text(64);
+  text.accessible_up_to(7);
+  UNICODE_STRING gone{64, 64, static_cast<PWSTR>(text.address())};
+  const other_callback odd(above, [&](REG_NOTIFY_CLASS what, void* information) {
+    if (what == RegNtPreCreateKeyEx) static_cast<PREG_CREATE_KEY_INFORMATION>(information)->CompleteName = &gone;
+    return STATUS_SUCCESS;
+  });
+  sim::registry_create_key({.key = key});
+  sim::registry_create_key({.key = u"Acme", .root = software});
+  const auto events = of_type(reader.drain(), event_type_registry_create_key);
+  ASSERT_EQ(events.size(), 2u);
+  for (const received& event : events) {
+    const auto payload = event.as<registry_key_payload>();
+    EXPECT_EQ(payload.key_path.flags, string_flag_unavailable);
+    EXPECT_EQ(payload.key_path.length, 0u);
+    EXPECT_EQ(payload.key_path.original_length, 0u);
+    EXPECT_EQ(payload.outcome.flags & registry_flag_relative_path, 0u);
+  }
+}
+
 TEST(registry_producer, a_disposition_in_memory_of_the_process_is_read_with_care) {
   loaded_machine on(with());
   client reader(on.machine);
