@@ -54,6 +54,9 @@ FAULTS = [
     # Recordings
     Fault("a block's last time is that of its last record", "consumers/recording/recording_writer.cpp",
           "  open_.last_time = std::max(open_.last_time, record.time);", "  open_.last_time = record.time;", CONSUMERS, "*recording*"),
+    Fault("an end block that is too short for its accounts says nothing", "consumers/recording/recording_reader.cpp",
+          '    fault(place.offset, fmt::format("the end block has {} bytes, too few for its accounts", bytes.size()));\n', "", CONSUMERS,
+          "*recording*"),
     Fault("blocks do not say that the clock changes in them", "consumers/recording/recording_writer.cpp",
           "  if (open_.clock_changes) header.flags |= block_flag_clock_changes;\n", "", CONSUMERS, "*recording*"),
     Fault("records that a full disk refused are not counted", "consumers/recording/recording_writer.cpp",
@@ -68,6 +71,11 @@ FAULTS = [
           "  if (layout.previous_index >= offset) return false;\n", "", CONSUMERS, "*recording*"),
 
     # Images
+    Fault("segments over others are read", "consumers/image/image_memory.cpp", "    if (piece.address < end) {", "    if (false) {", IMAGE, "*"),
+    Fault("a ring whose end is not there ends anywhere", "consumers/image/frozen_ring.cpp",
+          "  if (copy_.lacks(published_at, published_at + word)) {", "  if (false) {", IMAGE, "*"),
+    Fault("records from after the end of time are records", "consumers/image/frozen_ring.cpp",
+          "state != record_state::reserved && time_of(header) > latest_time", "false", IMAGE, "*"),
     Fault("of two copies of a ring the older is read", "consumers/image/region_finder.cpp",
           "written(region) > written(place->second)", "written(region) < written(place->second)", IMAGE, "*"),
     Fault("a region inside another one is read, too", "consumers/image/region_finder.cpp",
@@ -136,6 +144,22 @@ FAULTS = [
     Fault("a short read buffer is taken", "kernel_port/driver/device.cpp",
           "  if (stack.Parameters.Read.Length < protocol::min_read_bytes) return complete(irp, STATUS_BUFFER_TOO_SMALL);\n", "", DRIVER,
           "*device*"),
+    Fault("a read that is put back while its handle is closed stays", "kernel_port/driver/device.cpp",
+          "  worker_.cancel(file);  // once more: the worker may have had a read in hand, and have put it back\n", "", DRIVER,
+          "driver_leaving_reader*"),
+    Fault("a first thread that was forgotten is certainly remote", "producers/thread_producer.cpp",
+          "!processes_seen_ || threads_->overflowed()", "!processes_seen_", DRIVER, "driver_events*"),
+    Fault("ends of processes have no rate", "producers/process_producer.cpp",
+          """        same.add(process_id_of(pid));
+        same.add(key);
+      })) {
+    return;
+  }
+  NTSTATUS exit_status""", """        same.add(process_id_of(pid));
+        same.add(key);
+      })) {
+  }
+  NTSTATUS exit_status""", DRIVER, "driver_filter*"),
     Fault("statistics are written behind their buffer", "kernel_port/driver/statistics.cpp",
           "      if (size - end < sizeof(protocol::statistics_row)) continue;", "      if (false) continue;", DRIVER, "*device*:*stream*"),
     Fault("a port message of another version is served", "kernel_port/driver/port_callbacks.cpp",

@@ -33,6 +33,8 @@ class Failure(Exception):
 
 
 def broken_text(fault):
+    if not fault.file.endswith(".cpp"):
+        raise Failure(f"{fault.file}: only a file that is compiled by itself can be broken")
     text = (ROOT / fault.file).read_text()
     if text.count(fault.old) != 1:
         raise Failure(f"{fault.file}: the text to replace stands there {text.count(fault.old)} times")
