@@ -7,6 +7,7 @@
 
 #include "consumers/client/c_client.h"
 #include "consumers/nt/simulated_system.h"
+#include "tests/conformance/breakable_system.h"
 #include "tests/eventually.h"
 
 extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
@@ -77,6 +78,48 @@ TEST_F(c_client, waits_for_a_time_for_a_cancel_and_by_a_descriptor) {
   EXPECT_EQ(poll_in_c(client, 60000), 1);
   counts_in_c counts;
   EXPECT_EQ(read_in_c(client, event_type_image_load, 1, &counts), SLUICE_EVENTS);
+}
+
+// A handle that is lost, and then the driver itself: told as such, and each counted.
+TEST_F(c_client, tells_what_an_interruption_was) {
+  sluice_close(client);
+  client_options what;
+  const auto breakable = std::make_shared<test::breakable_system>(simulated_system(machine, 4242));
+  what.system = breakable;
+  what.by = transport::ioctl;
+  what.reconnects = true;
+  client = as_c_client(std::make_unique<sluice::client>(what));
+  const auto read_until = [&](int wanted) {
+    const sluice_record* records = nullptr;
+    size_t count = 0;
+    int outcome = SLUICE_EVENTS;
+    while (outcome == SLUICE_EVENTS) outcome = sluice_read(client, int64_t{60} * 1000000000, &records, &count);
+    EXPECT_EQ(outcome, wanted) << sluice_error();
+  };
+  sluice_account account;
+  ASSERT_EQ(sluice_flush(client), 0);
+  read_until(SLUICE_FLUSHED);
+
+  breakable->lose_next_batch();
+  load_images(1);
+  read_until(SLUICE_RESTORED);
+  ASSERT_EQ(sluice_account_of(client, &account), 0);
+  EXPECT_EQ(account.interruptions, 1u);
+  EXPECT_EQ(account.other_streams, 0u) << "the driver was there all the time";
+
+  breakable->refuse(nt::object_name_not_found);
+  breakable->lose_next_batch();
+  load_images(1);
+  const sluice_record* records = nullptr;
+  size_t count = 0;
+  test::eventually([&] { return sluice_read(client, 1000000, &records, &count) == SLUICE_AWAY; });
+  ASSERT_EQ(machine.unload_driver("sluice"), STATUS_SUCCESS);
+  ASSERT_EQ(machine.load_driver("sluice", &DriverEntry), STATUS_SUCCESS);
+  breakable->accept();
+  read_until(SLUICE_RESTORED);
+  ASSERT_EQ(sluice_account_of(client, &account), 0);
+  EXPECT_EQ(account.interruptions, 2u);
+  EXPECT_EQ(account.other_streams, 1u);
 }
 
 TEST_F(c_client, chooses_types_and_filters) {
