@@ -278,6 +278,22 @@ TEST_F(lying_driver, why_the_port_refuses_is_told) {
   EXPECT_NE(why(nt::access_denied).find("c0000022"), std::string::npos);
 }
 
+TEST_F(lying_driver, why_the_rings_are_not_mapped_is_told) {
+  const auto why = [this](nt_status refusal) {
+    answers(protocol::code_map, [refusal](std::vector<uint8_t>&, nt_status& status) { status = refusal; });
+    try {
+      (void)mapping_source(system);
+      return std::string("nothing");
+    } catch (const nt_error& error) {
+      EXPECT_EQ(error.status(), refusal);
+      return std::string(error.what());
+    }
+  };
+  EXPECT_NE(why(nt::not_supported).find("the kernel, or the rings' mode, does not allow it"), std::string::npos);
+  EXPECT_NE(why(nt::sharing_violation).find("beside another client"), std::string::npos);
+  EXPECT_NE(why(nt::access_denied).find("c0000022"), std::string::npos);
+}
+
 // A machine without the filter manager's port: the client reads the device instead, if it was not told to use the port.
 TEST_F(lying_driver, a_machine_without_the_port_is_read_by_its_device) {
   system->connection = nt::object_name_not_found;

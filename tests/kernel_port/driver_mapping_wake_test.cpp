@@ -150,6 +150,25 @@ TEST(driver_mapping_wake, cancel_and_flush_end_a_read_that_sleeps) {
   flusher.join();
 }
 
+// All of it is younger than the margin when it is asked for, and more than a batch holds.
+TEST(driver_mapping_wake, what_a_flush_asks_for_and_one_batch_does_not_hold_comes_with_the_next_reads) {
+  mapping_machine on({.service_parameters = {{u"Sluice", u"MarginMicroseconds", 300'000}}});
+  mapped_client client(on.machine);
+  collected got;
+  client.drain(got);
+  constexpr uint64_t all = 5000;
+  static_assert(all * sizeof(batch_entry) > protocol::min_read_bytes);
+  for (uint64_t value = 0; value < all; ++value) ASSERT_EQ(on.write(value), reserve_status::ok);
+  client.source->flush();
+  for (size_t before = 0; got.samples.size() < all; before = got.samples.size()) {
+    ASSERT_EQ(client.read(got), read_status::batch);
+    ASSERT_GT(got.samples.size(), before) << "an answer, and not all had come";
+  }
+  EXPECT_EQ(client.read(got, 30s), read_status::batch) << "the flush that did not fit is answered, too";
+  EXPECT_EQ(got.samples.size(), all);
+  EXPECT_EQ(got.duplicates, 0u);
+}
+
 TEST(driver_mapping_hostile, r5_a_consumer_page_that_is_overwritten_at_random_harms_nobody_else) {
   mapping_machine on({.service_parameters = {{u"Sluice", u"RingBytes", 64 * 1024}}});
   uint64_t violations = 0;
