@@ -31,8 +31,9 @@ struct own_tally {
 };
 
 // At rest: the machine's count of what it raised, the driver's account, what the client received and was told of. Adds up `sum`.
+// `sometimes_off`: bit n, type n was switched off for a while, and what was raised then is not attempted.
 // `announces_too_much`: records that were set aside in an overwriting ring may have been told of though they were discarded (O3).
 void check_all(const std::vector<protocol::statistics_row>& rows, const driver_client& client, const own_tally& own,
-               bool announces_too_much, account_row& sum);
+               bool announces_too_much, uint64_t sometimes_off, account_row& sum);
 
 }  // namespace sluice::stress

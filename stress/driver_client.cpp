@@ -34,11 +34,15 @@ std::u16string image_path_of(uint32_t activity, uint64_t number) {
 }
 
 driver_client::driver_client(sim::machine& machine, uint32_t cpus, uint32_t activities, const filler& from)
-    : filler_(from), buffer_(protocol::min_read_bytes), next_position_(cpus * lanes_per_cpu),
+    : machine_(machine), filler_(from), buffer_(protocol::min_read_bytes), next_position_(cpus * lanes_per_cpu),
       received_(cpus * max_record_types), announced_(received_.size()), figures_(received_.size()),
       overwritten_(received_.size()), lost_(max_record_types),
       activities_(activities) {
-  const NTSTATUS status = file_.open(machine, u"Sluice", client_pid);
+  open();
+}
+
+void driver_client::open() {
+  const NTSTATUS status = file_.open(machine_, u"Sluice", client_pid);
   if (!NT_SUCCESS(status)) broken("set-up", no_cpu, "opening the device gave {:#x}", static_cast<uint32_t>(status));
 }
 
@@ -48,6 +52,33 @@ bool driver_client::read(std::chrono::milliseconds timeout) {
   if (status == STATUS_TIMEOUT || status == STATUS_CANCELLED) return false;
   if (status != STATUS_SUCCESS) broken("device", no_cpu, "a read gave {:#x}", static_cast<uint32_t>(status));
   return check_batch(bytes);
+}
+
+void driver_client::leave_with_reads_pending(uint32_t reads, const std::function<void()>& wait) {
+  struct answers final : sim::completion_port {
+    std::vector<std::vector<uint8_t>> batches;
+    uint32_t cancelled = 0;
+    void completed(uint64_t, NTSTATUS status, std::span<const uint8_t> bytes) noexcept override {
+      if (status == STATUS_SUCCESS) {
+        batches.emplace_back(bytes.begin(), bytes.end());
+      } else if (status == STATUS_CANCELLED) {
+        ++cancelled;
+      } else {
+        broken("device", no_cpu, "a read of a handle that is closed gave {:#x}", static_cast<uint32_t>(status));
+      }
+    }
+  } got;
+  for (uint32_t i = 0; i < reads; ++i) file_.begin_read(protocol::min_read_bytes, i, got);
+  wait();
+  file_.close();
+  if (got.batches.size() + got.cancelled != reads) {
+    broken("device", no_cpu, "of {} reads {} were answered and {} cancelled", reads, got.batches.size(), got.cancelled);
+  }
+  for (const std::vector<uint8_t>& batch : got.batches) {
+    std::copy(batch.begin(), batch.end(), buffer_.begin());
+    (void)check_batch(batch.size());
+  }
+  open();
 }
 
 void driver_client::drain() {

@@ -38,6 +38,8 @@ class driver_client {
   // Everything that is final now.
   void drain();
   void cancel() { file_.cancel(); }
+  // Begins reads, waits, closes the handle with what still pends, takes what had come, and opens another one.
+  void leave_with_reads_pending(uint32_t reads, const std::function<void()>& wait);
 
   uint64_t received(uint32_t cpu, uint32_t type) const { return received_[cpu * max_record_types + type]; }
   // Dropped as LOSS records and, for gaps that nothing has followed, the published figures tell.
@@ -69,6 +71,7 @@ class driver_client {
     std::map<uint64_t, uint64_t> missing;  // sequence, and the time of the event that came instead
   };
 
+  void open();
   // True: there was more than figures in the batch.
   bool check_batch(uint64_t bytes);
   void check_record(const batch_entry& entry, const record_header& record, const uint8_t* payload, uint32_t length);
@@ -77,6 +80,7 @@ class driver_client {
   void check_value(const batch_entry& entry, const uint8_t* payload, uint32_t length);
   void check_own(const batch_entry& entry, uint64_t time, const uint8_t* payload, uint32_t length);
 
+  sim::machine& machine_;
   const filler& filler_;
   sim::file file_;
   std::vector<uint8_t> buffer_;

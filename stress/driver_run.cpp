@@ -127,7 +127,7 @@ void run_on_driver(const stress_options& options) {
     }
     own_attempted += play_duets(client, world.from, threads, own_type, options, random);
     own_kept += options.duets ? duet_rounds : 0;
-    check_all(statistics.take(header), client, {own_type, own_attempted, own_kept, own_discarded}, false, sum);
+    check_all(statistics.take(header), client, {own_type, own_attempted, own_kept, own_discarded}, false, 0, sum);
     if (header.late_records != client.late()) {
       broken("M1", no_cpu, "{} records were marked late; the driver counts {}", client.late(), header.late_records);
     }

@@ -32,13 +32,17 @@ void deterministic_disturber::run() {
   }
   machine_.run_counter();
   if (plan_.filters) change_filter(true);
+  if (plan_.switches_types) choose_types(~uint64_t{0});
 }
 
 void deterministic_disturber::step() {
+  if (plan_.switches_types && random_.one_in(4)) return choose_types(random_.one_in(3) ? ~uint64_t{0} : random_.next());
   protocol::statistics_header header{};
   switch (random_.below(7)) {
     case 0: (void)statistics_.take(header); break;
-    case 1: client_.cancel(); break;
+    case 1:
+      if (!plan_.reader_leaves) client_.cancel();
+      break;
     case 2:
       if (plan_.moves_counter) move_counter();
       break;
@@ -80,6 +84,18 @@ void deterministic_disturber::open_and_ask() {
       other.control(protocol::code_capabilities, {}, {reinterpret_cast<uint8_t*>(&answer), sizeof answer}, bytes);
   if (status != STATUS_SUCCESS) broken("device", no_cpu, "asking for capabilities gave {:#x}", static_cast<uint32_t>(status));
   if (random_.one_in(2)) (void)other.control(protocol::code_flush, {}, {}, bytes);
+}
+
+void deterministic_disturber::choose_types(uint64_t types) {
+  sim::file other;
+  if (!NT_SUCCESS(other.open(machine_, u"Sluice", other_pid))) return;
+  uint64_t bytes = 0;
+  protocol::capabilities about;
+  NTSTATUS status = other.control(protocol::code_capabilities, {}, {reinterpret_cast<uint8_t*>(&about), sizeof about}, bytes);
+  if (status != STATUS_SUCCESS) broken("device", no_cpu, "asking for capabilities gave {:#x}", static_cast<uint32_t>(status));
+  const protocol::set_types request{protocol::version, 0, types & about.types};
+  status = other.control(protocol::code_set_types, {reinterpret_cast<const uint8_t*>(&request), sizeof request}, {}, bytes);
+  if (status != STATUS_SUCCESS) broken("device", no_cpu, "a choice of types gave {:#x}", static_cast<uint32_t>(status));
 }
 
 // Of some types nothing is wanted for a while.

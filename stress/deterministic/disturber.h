@@ -21,6 +21,7 @@ class deterministic_disturber {
   void move_counter();
   void suspend_one();
   void change_filter(bool clear);
+  void choose_types(uint64_t types);
   void open_and_ask();
 
   sim::machine& machine_;

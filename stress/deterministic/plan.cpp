@@ -35,6 +35,8 @@ run_plan plan_of(uint64_t seed) {
   plan.port_clients = plan.port ? random.below(3) : 0;
   if (random.one_in(3)) plan.at_start = failure();
   if (random.one_in(4)) plan.later = failure();
+  plan.switches_types = random.one_in(3);
+  plan.reader_leaves = plan.port_clients == 0 && random.one_in(3);
   return plan;
 }
 
@@ -43,13 +45,14 @@ std::string text_of(const run_plan& plan) {
     return failing ? fmt::format("call {} of kind {} fails", failing->nth, static_cast<int>(failing->kind)) : std::string("none fails");
   };
   return fmt::format(
-      "seed {}: {} CPUs and {} more, rings of {} and {} bytes, {} mode, margin {} us, overdue {} ms, anchors {} s{}{}{}{}; {} activities "
+      "seed {}: {} CPUs and {} more, rings of {} and {} bytes, {} mode, margin {} us, overdue {} ms, anchors {} s{}{}{}{}{}{}; {} activities "
       "of {} steps, {} clients on the port; at the start {}, later {}",
       plan.seed, plan.cpus, plan.more_cpus, plan.ring_bytes, plan.spare_bytes,
       plan.mode == ring_mode::overwrite ? "overwrite" : "discard", plan.margin_microseconds, plan.overdue_milliseconds,
       plan.anchor_seconds, plan.port ? ", port" : "",
-      plan.moves_counter ? ", counter moved" : "", plan.suspends ? ", suspensions" : "", plan.filters ? ", filters" : "", plan.activities,
-      plan.steps, plan.port_clients, call(plan.at_start), call(plan.later));
+      plan.moves_counter ? ", counter moved" : "", plan.suspends ? ", suspensions" : "", plan.filters ? ", filters" : "",
+      plan.switches_types ? ", types switched" : "", plan.reader_leaves ? ", a reader that leaves" : "", plan.activities, plan.steps,
+      plan.port_clients, call(plan.at_start), call(plan.later));
 }
 
 sim::machine_options machine_options_of(const run_plan& plan) {

@@ -28,6 +28,8 @@ struct run_plan {
   bool moves_counter;    // forth, back, and lets it stand
   bool suspends;
   bool filters;
+  bool switches_types;   // off and on again, of the whole driver and of each client of the port
+  bool reader_leaves;    // closes its handle while its reads pend, and comes back; without clients of the port: its queue would go with it
   uint32_t activities;
   uint32_t steps;        // of each activity
   uint32_t port_clients;

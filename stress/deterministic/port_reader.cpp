@@ -20,7 +20,7 @@ std::span<const uint8_t> bytes_of(const layout& what) {
 }  // namespace
 
 port_reader::port_reader(sim::machine& machine, const run_plan& plan, uint32_t index, const std::atomic<bool>& stop)
-    : machine_(machine), index_(index), stop_(stop), random_(plan.seed * 71 + index),
+    : machine_(machine), plan_(plan), index_(index), stop_(stop), random_(plan.seed * 71 + index),
       buffer_(sizeof(sim::filter_message_header) + protocol::min_read_bytes), next_position_(plan.all_cpus() * lanes_per_cpu) {}
 
 bool port_reader::connect() {
@@ -43,6 +43,7 @@ void port_reader::run() {
       pause_for(1'000'000);
       continue;
     }
+    if (plan_.switches_types && random_.one_in(8)) choose_types(random_.one_in(3) ? ~uint64_t{0} : random_.next());
     switch (random_.below(10)) {
       case 0: pause_for(random_.below(10'000'000)); break;
       case 1: check_account(); break;
@@ -98,6 +99,18 @@ void port_reader::check_batch(uint64_t bytes) {
     next_position_[ring] = entry.position + record_stride(length);
   }
   if (count != header.record_count) broken("port", no_cpu, "a batch of {} records holds {}", header.record_count, count);
+}
+
+void port_reader::choose_types(uint64_t types) {
+  const struct {
+    protocol::port_message question{protocol::version, protocol::code_client_types};
+    protocol::set_types request;
+  } message{.request = {protocol::version, 0, types}};
+  uint64_t bytes = 0;
+  const NTSTATUS status = port_.send(bytes_of(message), {}, bytes);
+  if (status != STATUS_SUCCESS && status != STATUS_INSUFFICIENT_RESOURCES) {
+    broken("port", no_cpu, "a choice of types gave {:#x}", static_cast<uint32_t>(status));
+  }
 }
 
 // R3 of a client, whenever it is asked for.

@@ -23,8 +23,10 @@ class port_reader {
   bool read();
   void check_batch(uint64_t bytes);
   void check_account();
+  void choose_types(uint64_t types);
 
   sim::machine& machine_;
+  const run_plan& plan_;
   const uint32_t index_;
   const std::atomic<bool>& stop_;
   random_source random_;

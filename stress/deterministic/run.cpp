@@ -101,6 +101,9 @@ void run_clients(sim::machine& machine, const run_plan& plan, bool trace, run_re
   readers.emplace_back([&] {
     while (!readers_stop.load()) {
       if (random.one_in(4)) pause_for(random.below(5'000'000));
+      if (plan.reader_leaves && random.one_in(6)) {
+        client.leave_with_reads_pending(1 + random.below(3), [&] { pause_for(random.below(2'000'000)); });
+      }
       (void)client.read(std::chrono::milliseconds(random.one_in(4) ? 0 : random.below(50)));
     }
   });
@@ -132,7 +135,8 @@ void run_clients(sim::machine& machine, const run_plan& plan, bool trace, run_re
   account_row sum{};
   protocol::statistics_header header{};
   const std::vector<protocol::statistics_row> rows = statistics.take(header);
-  check_all(rows, client, own, plan.mode == ring_mode::overwrite && header.overdue_records != 0, sum);
+  check_all(rows, client, own, plan.mode == ring_mode::overwrite && header.overdue_records != 0,
+            plan.switches_types ? ~uint64_t{0} : 0, sum);
   if (header.late_records != client.late()) {
     broken("M1", no_cpu, "{} records were marked late; the driver counts {}", client.late(), header.late_records);
   }
