@@ -4,7 +4,8 @@
 usage: mutations.py [--only NAME,...] [--build DIR] [--tsan] [--check]
 
 Works on a copy of the tree; the tree itself is not touched. A break that no longer applies to the code is an error: it
-has to be adapted. Prints a table in Markdown. docs/stress.md quotes the last one.
+has to be adapted. Prints a table in Markdown. Exit code: 0 every break was found (and the unbroken copy gave no error), 1 one was
+not, or does not build.
 """
 import argparse
 import os
@@ -12,11 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ["pipeline", "producers", "kernel_port/sim", "kernel_port/driver", "kernel_port/nt", "stress"]
+PARTS = ["pipeline", "producers", "consumers", "cmake", "kernel_port/sim", "kernel_port/driver", "kernel_port/nt", "kernel_port/snapshot", "stress"]
 
 # Without the driver, most breaks need two files compiled and no more.
 CMAKE = """
@@ -27,28 +29,37 @@ set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
+add_library(sluice_warnings INTERFACE)
 add_library(sluice_options INTERFACE)
 target_include_directories(sluice_options INTERFACE ${PROJECT_SOURCE_DIR})
 if(TSAN)
   target_compile_options(sluice_options INTERFACE -fsanitize=thread -Wno-tsan)
   target_link_options(sluice_options INTERFACE -fsanitize=thread)
 endif()
+include(cmake/compile_time.cmake)
 add_subdirectory(pipeline)
 add_subdirectory(kernel_port/sim)
 add_subdirectory(kernel_port/driver EXCLUDE_FROM_ALL)
+add_subdirectory(consumers EXCLUDE_FROM_ALL)
 add_subdirectory(stress EXCLUDE_FROM_ALL)
 file(GLOB sources stress/*.cpp)
-list(FILTER sources EXCLUDE REGEX "driver_|/options.cpp")
-add_executable(channel_stress ${sources} producers/channel.cpp)
+list(FILTER sources EXCLUDE REGEX "driver|torture|busy_activity|/options.cpp")
+file(GLOB producers producers/*.cpp pipeline/native_merge.cpp)
+set_source_files_properties(${producers} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
+add_executable(channel_stress ${sources} ${producers})
 set_target_properties(channel_stress PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 100)
-add_library(unchanged STATIC stress/options.cpp without_driver.cpp producers/kernel_functions.cpp)
+add_library(unchanged STATIC stress/options.cpp without_driver.cpp)
 target_link_libraries(unchanged PUBLIC sluice_pipeline sluice_sim fmt::fmt)
 target_link_libraries(channel_stress PRIVATE unchanged Threads::Threads)
 target_compile_options(channel_stress PRIVATE -O0 ${BREAK})
 """
 WITHOUT_DRIVER = """
 #include "stress/driver_run.h"
-namespace sluice::stress { void run_on_driver(const stress_options&) {} }
+#include "stress/torture_run.h"
+namespace sluice::stress {
+void run_on_driver(const stress_options&) {}
+void run_torture(const stress_options&) {}
+}
 """
 
 LIMIT = 300  # seconds for one run
@@ -254,10 +265,13 @@ def verdict(code, output):
     return match.group(1) if match else f"exit code {code}"
 
 
+def configure(to, directory, options=()):
+    return ["cmake", "-S", str(to), "-B", str(directory), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+            "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -w", *options]
+
+
 def build(to, directory, target, options):
-    arguments = ["cmake", "-S", str(to), "-B", str(directory), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                 "-DCMAKE_CXX_FLAGS_RELEASE=-O1 -w", *options]
-    for command in (arguments, ["ninja", "-C", str(directory), target]):
+    for command in (configure(to, directory, options), ["ninja", "-C", str(directory), target]):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
             print(done.stdout[-3000:], file=sys.stderr)
@@ -282,12 +296,19 @@ def main():
     parser.add_argument("--only", default="", help="parts of names, separated by commas")
     parser.add_argument("--build", default="/tmp/sluice-mutations", help="where to copy and build")
     parser.add_argument("--tsan", action="store_true", help="weaken one memory order at a time, under ThreadSanitizer")
-    parser.add_argument("--check", action="store_true", help="only whether each break still applies to the code")
+    parser.add_argument("--check", action="store_true", help="only whether each break still applies to the code, and the copy can be configured")
     arguments = parser.parse_args()
     if arguments.check:
         for each in MUTATIONS:
             edited(each.edits)
-        print(f"{len(MUTATIONS)} breaks apply")
+        with tempfile.TemporaryDirectory() as directory:
+            to = Path(directory) / "tree"
+            to.mkdir()
+            copy_tree(to)
+            done = subprocess.run(configure(to, Path(directory) / "build"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if done.returncode != 0:
+                sys.exit(f"{done.stdout}\nmutations.py: the copy cannot be configured")
+        print(f"{len(MUTATIONS)} breaks apply, and the copy can be configured")
         return
     to = Path(arguments.build) / "tree"
     to.mkdir(parents=True, exist_ok=True)
@@ -312,6 +333,7 @@ def main():
             print(f"| order `{order}` relaxed | {found or 'no'} | {by} | {seconds:.1f} s |", flush=True)
         return
 
+    good = True
     for each in [mutation("nothing"), *MUTATIONS]:
         if not wanted(each.name):
             continue
@@ -320,9 +342,12 @@ def main():
         target = "sluice_stress" if any("driver" in run for run in each.runs) else "channel_stress"
         if not build(to, directory, target, []):
             print(f"| {each.name} | does not build | | |", flush=True)
+            good = False
             continue
         found, by, seconds = try_one(directory / "bin" / target, each.runs)
         print(f"| {each.name} | {found or 'no'} | {'`' + by + '`' if by else ''} | {seconds:.1f} s |", flush=True)
+        good &= (found is None) == (not each.edits)
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":
