@@ -269,6 +269,34 @@ TEST(repair, names_file_and_line_of_what_it_cannot_read) {
   EXPECT_EQ(recording.counts().lines, 2u);
 }
 
+// More than is read ahead.
+TEST(repair, a_recording_that_is_cut_after_it_was_looked_through_is_not_taken_for_whole) {
+  std::string content;
+  for (uint64_t i = 0; i < 5000; ++i) content += loaded(i, 8, "a-1");
+  const recording_file file(content);
+  repaired_recording recording(file.path());
+  ASSERT_EQ(::truncate(file.path().c_str(), static_cast<off_t>(content.size() / 2)), 0);
+  repaired_event event;
+  uint64_t came = 0;
+  try {
+    while (recording.next(event)) ++came;
+    ADD_FAILURE() << "it ended well after " << came << " events";
+  } catch (const replay_error& error) {
+    EXPECT_EQ(error.what(), file.path() + ": 5000 events when it was looked through, only " + std::to_string(came) + " now");
+  }
+  EXPECT_GT(came, 2000u);
+}
+
+TEST(repair, what_is_appended_after_it_was_looked_through_is_left_for_another_replay) {
+  const recording_file file(loaded(1, 8, "a-1") + loaded(2, 8, "a-1"));
+  repaired_recording recording(file.path());
+  std::ofstream(file.path(), std::ios::app) << loaded(3, 8, "a-1");
+  repaired_event event;
+  uint64_t came = 0;
+  while (recording.next(event)) ++came;
+  EXPECT_EQ(came, 2u);
+}
+
 TEST(repair, is_given_up_when_asked) {
   std::string content;
   for (int i = 0; i < 10'000; ++i) content += loaded(1, 8, "a-1");

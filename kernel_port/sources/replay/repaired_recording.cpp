@@ -61,6 +61,18 @@ bool repaired_recording::read_event(pass& from, recorded_event& event, bool tell
   return true;
 }
 
+// What was there the first time, and no more. False: that was all.
+bool repaired_recording::read_again(pass& from, recorded_event& event) {
+  if (from.events == counts_.lines) return false;
+  if (!read_event(from, event, false)) {
+    const std::string& why = from.lines.fault();
+    throw replay_error(fmt::format("{}: {} events when it was looked through, only {} now{}{}", path_, counts_.lines, from.events,
+                                   why.empty() ? "" : ": ", why));
+  }
+  ++from.events;
+  return true;
+}
+
 // Empty: nobody knows the process.
 std::string repaired_recording::key_of(const recorded_event& event, uint32_t segment) const {
   if (event.guid.empty()) return {};
@@ -121,9 +133,8 @@ void repaired_recording::collect(const std::function<bool(const reading_progress
   pass reading(path_);
   recorded_event event;
   size_t bytes = 0;
-  uint64_t lines = 0;
-  while (read_event(reading, event, false)) {
-    if (++lines % lines_between_looks == 0 && watch && !watch({2, reading.lines.bytes_read(), reading.lines.file_bytes()})) {
+  while (read_again(reading, event)) {
+    if (reading.events % lines_between_looks == 0 && watch && !watch({2, reading.lines.bytes_read(), reading.lines.file_bytes()})) {
       throw replay_error(fmt::format("{}: given up at line {}", path_, event.line));
     }
     const place where = place_of(event, reading.segment);
@@ -141,7 +152,7 @@ void repaired_recording::collect(const std::function<bool(const reading_progress
 }
 
 bool repaired_recording::next(repaired_event& event) {
-  while (!has_staying_ && read_event(*stream_, staying_.event, false)) {
+  while (!has_staying_ && read_again(*stream_, staying_.event)) {
     staying_place_ = place_of(staying_.event, stream_->segment);
     has_staying_ = stays(*stream_, staying_place_);
   }

@@ -8,8 +8,8 @@
 // anew there, and nothing is moved across it.
 //
 // The file is read three times: to learn of the processes, to collect the events that have to move, and to merge those
-// with the rest as it streams by. Memory grows with processes and moved events, both bounded, not with the file.
-// One thread at a time.
+// with the rest as it streams by. What has been appended since the first time is left out; what is not there any more is an error.
+// Memory grows with processes and moved events, both bounded, not with the file. One thread at a time.
 #pragma once
 
 #include <atomic>
@@ -64,7 +64,7 @@ class repaired_recording {
   repaired_recording(const repaired_recording&) = delete;
   repaired_recording& operator=(const repaired_recording&) = delete;
 
-  // The next event; false: there is none.
+  // The next event; false: there is none. Throws replay_error where the file has become shorter, or cannot be read on.
   bool next(repaired_event& event);
   reading_progress progress() const;
 
@@ -98,12 +98,14 @@ class repaired_recording {
     explicit pass(const std::string& path) : lines(path) {}
     line_reader lines;
     json_parser parser;
+    uint64_t events = 0;   // read again
     uint64_t newest = 0;   // time in this segment
     uint32_t segment = 0;
     place furthest{0, 0, rank::creation, 0};  // of the events that stay where they are
   };
 
   bool read_event(pass& from, recorded_event& event, bool tells);
+  bool read_again(pass& from, recorded_event& event);
   std::string key_of(const recorded_event& event, uint32_t segment) const;
   place place_of(const recorded_event& event, uint32_t segment) const;
   bool stays(pass& in, const place& where) const;
