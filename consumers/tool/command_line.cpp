@@ -293,7 +293,7 @@ void add_simulate(CLI::App& app, simulate_options& simulate, watch_texts& texts)
       "Clients of this user, and root, reach it by NAME (docs/wire-format.md). \"serving PATH\" on stdout: they can connect.\n"
       "When the time is over or a first SIGINT or SIGTERM came, the load stops, clients read what is left, as long as they read,\n"
       "and then have their handles closed.\n\n"
-      "Exit codes: 0 done; 1 wrong use, NAME is served already, or the source ended early;\n"
+      "Exit codes: 0 done; 1 wrong use, NAME is served already, damaged input (what is whole was raised), or the source ended early;\n"
       "            2 an invariant is broken: the account says which.");
   command.add_option("NAME", simulate.name, "A name, or the path of a socket, with a slash")->required();
   add_source_options(command, simulate.watch, texts);

@@ -65,6 +65,7 @@ class simulation {
       keep_going();
     }
     session_.stop();
+    say_faults();  // those that nobody has asked for yet
     const bool drained = drain(host);
     host.stop();
     return conclude(drained);
@@ -76,6 +77,13 @@ class simulation {
     fmt::print(stderr, "sluice: {}\n", fmt::format(format, std::forward<arguments>(values)...));
   }
 
+  void say_faults() {
+    for (const std::string& fault : session_.take_faults()) {
+      say("{}", fault);
+      ++faults_;
+    }
+  }
+
   // Until the user, the clock or the source ends it. A source that cannot end by itself wakes nobody here.
   void keep_going() {
     const source_kind kind = options_.watch.source.kind;
@@ -83,7 +91,7 @@ class simulation {
     std::optional<steady::time_point> end;
     if (options_.watch.duration) end = steady::now() + *options_.watch.duration;
     while (signals_.requested() == 0 && !session_.failure() && !session_.finished()) {
-      for (const std::string& fault : session_.take_faults()) say("{}", fault);
+      say_faults();
       std::optional<steady::time_point> until = end;
       if (kind != source_kind::synthetic) {
         const auto look = steady::now() + (waits_for_readers ? back_pressure_look : source_look);
@@ -160,7 +168,7 @@ class simulation {
       say("the run ended early: {}", *failure);
       return exit_wrong_use;
     }
-    return exit_ok;
+    return faults_ == 0 ? exit_ok : exit_wrong_use;
   }
 
   session& session_;
@@ -170,6 +178,7 @@ class simulation {
   const std::string path_;
   std::unique_ptr<nt_device> device_;
   ring_progress rings_;
+  uint64_t faults_ = 0;  // in the source's input
 };
 
 }  // namespace
