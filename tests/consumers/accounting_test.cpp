@@ -218,6 +218,16 @@ TEST(accounting, what_is_announced_as_overwritten_was_committed_and_not_dropped)
   EXPECT_EQ(a.check().size(), 2u);
 }
 
+TEST(accounting, what_is_announced_as_overwritten_and_the_driver_does_not_know_is_named) {
+  agreement a;
+  loss_event missed;
+  missed.overwritten = true;
+  missed.entry_count = 1;
+  missed.entries[0] = {event_type_thread_exit, 0, 0, 7};
+  a.account.announced(1, missed);
+  EXPECT_EQ(a.check(), std::vector<std::string>{"R4 BROKEN: thread_exit on cpu 1: announced as overwritten 7, the driver counts none"});
+}
+
 // The driver counts it where it merges, as any record that comes late.
 TEST(accounting, a_record_of_what_was_overwritten_can_be_late) {
   agreement a;

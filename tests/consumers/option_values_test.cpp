@@ -59,6 +59,17 @@ TEST(format_option, knows_two) {
   EXPECT_EQ(parse_format("xml").error, "'xml' is not a format: text or jsonl");
 }
 
+TEST(transport_option, knows_four) {
+  EXPECT_EQ(parse_transport("automatic").result, transport::automatic);
+  EXPECT_EQ(parse_transport("port").result, transport::port);
+  EXPECT_EQ(parse_transport("ioctl").result, transport::ioctl);
+  EXPECT_EQ(parse_transport("mapping").result, transport::mapping);
+  for (const char* wrong : {"", "Port", "tcp"}) {
+    EXPECT_FALSE(parse_transport(wrong).result) << wrong;
+    EXPECT_EQ(parse_transport(wrong).error, "'" + std::string(wrong) + "' is not a transport: automatic, port, ioctl or mapping");
+  }
+}
+
 TEST(types_option, takes_a_list_of_names) {
   EXPECT_EQ(parse_types("process").result, std::vector<std::string>({"process"}));
   EXPECT_EQ(parse_types("image,registry_set_value,my-own.type").result,

@@ -218,6 +218,16 @@ TEST(text_sink, a_loss_names_what_was_lost) {
             "last_time=2026-11-21T04:30:02.0000000Z events=3 bytes=192 dropped=[ { type=process_create events=3 } ]\n");
 }
 
+TEST(text_sink, a_duration_is_in_ticks_where_nobody_knows_how_long_they_are) {
+  pipeline p;
+  bytes payload;
+  append(payload, overdue_payload{64, 500, 100, event_type_image_load, 2, 1, 0, 77, 78});
+  EXPECT_NE(p.text(delivered(record_type_overdue, payload)).find(" age=0.010ms "), std::string::npos);
+  p.clock = stream_clock();
+  const std::string line = p.text(delivered(record_type_overdue, payload));
+  EXPECT_NE(line.find(" age=100 ticks "), std::string::npos) << line;
+}
+
 TEST(text_sink, an_own_event_is_a_line_like_any_other) {
   pipeline p;
   const bytes declared = declaration(40, "request", {field("id", 0, 4, field_kind::unsigned_integer)});
