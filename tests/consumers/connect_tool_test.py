@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Runs the tool and the examples as processes that are clients of another one: connect_tool_test.py SLUICE PROCESS_STARTS PROCESS_TREE."""
+import atexit
 import json
 import os
 import signal
@@ -7,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import forging_host
 
 sluice, process_starts, process_tree = sys.argv[1:4]
 
@@ -32,6 +35,7 @@ class Simulation:
         self.process = subprocess.Popen(
             [sluice, "simulate", name, "--source", "synthetic", "--rate", "2000", "--cpus", "2"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        atexit.register(self.process.kill)  # also of a test that fails
         line = self.process.stdout.readline()
         if not line.startswith("serving "):
             fail(f"simulate says '{line}': {self.process.stderr.read()}")
@@ -76,9 +80,34 @@ def main():
         run("filter", "show", "--connect", "demo", says="no filter is set")
         run("watch", "--connect", "demo", "--filter", path, "--duration", "500ms", says="filter: ")
         run("filter", "show", "--connect", "demo", says="no filter is set")  # that one was the client's own
+        # Of rates there is only the driver's; a client's own filter has none.
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('[process_rate]\ntypes = ["thread"]\nper_second = 500\nburst = 700\n')
+        run("filter", "set", path, "--connect", "demo")
+        run("filter", "show", "--connect", "demo", says="rate of a process: 500 events a second, 700 at once\n")
+        run("filter", "clear", "--connect", "demo")
+        run("watch", "--connect", "demo", "--filter", path, "--duration", "500ms", expect=1,
+            says="error: the driver refuses the filter: repeats and rates are for the driver's filter")
         with open(path, "w", encoding="utf-8") as file:
             file.write('typs = ["process"]\n')
         run("filter", "set", path, "--connect", "demo", expect=1, says="is not known here")
+
+        # A driver that lies: its batches are longer than they say, and it does not know its clients.
+        def forge(kind, code, status, content):
+            if kind == forging_host.read and status == 0:
+                return status, content + bytes(8)
+            if code == forging_host.clients:
+                return forging_host.unsuccessful, b""
+            return status, content
+
+        lying = forging_host.ForgingHost(os.path.join(directory, "lying"), os.path.join(directory, "demo.socket"), forge)
+        done = run("watch", "--connect", lying.path, "--transport", "ioctl", "--duration", "1s", expect=2,
+                   says="bytes were read, its header says")
+        if not done.stdout or "BROKEN" in done.stderr:
+            fail(f"of batches with bytes behind them came something else: {done.stderr}")
+        done = run("stats", "--connect", lying.path, says="clients: not known, the driver did not answer")
+        if "R3 holds" not in done.stdout:
+            fail(f"what the driver did answer is not shown: {done.stdout}")
 
         # The examples, until they have shown something.
         shown = subprocess.Popen([process_starts, "demo"], stdout=subprocess.PIPE, text=True,
