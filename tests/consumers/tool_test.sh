@@ -145,6 +145,21 @@ head -c $(($(wc -c <"$recording") / 2)) "$recording" >"$directory/cut"
 [ $? = 1 ] || fail "a cut recording ends with 1: $(cat "$directory/err")"
 grep -q "at offset" "$directory/err" || fail "a cut recording: $(cat "$directory/err")"
 head -n "$(wc -l <"$directory/out")" "$directory/first" | cmp - "$directory/out" || fail "a cut recording gives something else"
+"$tool" stats "$directory/cut" >"$directory/out" 2>"$directory/err"
+[ $? = 1 ] || fail "stats of a cut recording end with 1: $(cat "$directory/err")"
+grep -q "^sluice: .*/cut: at offset" "$directory/err" || fail "stats do not say where it is cut: $(cat "$directory/err")"
+grep -q "^the recording has no end, and so no accounts$" "$directory/out" || fail "stats of a cut recording: $(cat "$directory/out")"
+grep -q "^ended: \|holds" "$directory/out" && fail "stats take a cut recording for whole: $(cat "$directory/out")"
+# Damaged in the middle: what is missing is counted, and what is there.
+cp "$recording" "$directory/damaged"
+printf 'sixteen bytes...' | dd of="$directory/damaged" bs=1 seek=$(($(wc -c <"$recording") / 2)) conv=notrunc 2>"$directory/err" || fail "dd: $(cat "$directory/err")"
+"$tool" stats "$directory/damaged" >"$directory/out" 2>"$directory/err"
+[ $? = 1 ] || fail "stats of a damaged recording end with 1: $(cat "$directory/err")"
+[ "$(grep -c "^sluice: .*/damaged: at offset" "$directory/err")" = 1 ] || fail "stats do not say once where it is damaged: $(cat "$directory/err")"
+there=$(sed -n 's/^file: .* bytes; \([0-9]*\) records$/\1/p' "$directory/out")
+missing=$(sed -n 's/^missing from the file: \([0-9]*\) records that were stored$/\1/p' "$directory/out")
+[ "${missing:-0}" -gt 0 ] && [ $((there + missing)) = "$count" ] || fail "of $count records '$there' are there, '$missing' missing: $(cat "$directory/out")"
+grep -q "^ended: closed; $count records stored, 0 not$" "$directory/out" || fail "stats of a damaged recording: $(cat "$directory/out")"
 
 # A full disk, where a file system of our own can be mounted: what was accepted is there, and the end says why it ends.
 cat >"$directory/full" <<'SCRIPT'
