@@ -3,11 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <string_view>
 #include <thread>
 
 #include "consumers/client/c_client.h"
 #include "consumers/nt/simulated_system.h"
+#include "consumers/port_source.h"
 #include "tests/conformance/breakable_system.h"
+#include "tests/consumers/hosted_machine.h"
 #include "tests/eventually.h"
 
 extern "C" NTSTATUS NTAPI DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING registry_path);
@@ -135,6 +139,33 @@ TEST_F(c_client, chooses_types_and_filters) {
   EXPECT_STREQ(name, "image_load");
   EXPECT_EQ(sluice_type_name(client, event_type_image_load, name, 4), 0);
   EXPECT_STREQ(name, "ima") << "cut, and ended";
+}
+
+struct served_machine : test::hosted_machine {
+  served_machine() : hosted_machine([] {
+    sim::machine_options options;
+    options.shared_memory = true;
+    return options;
+  }()) {}
+};
+
+TEST_F(served_machine, is_opened_from_c_by_every_transport_with_what_was_asked_for) {
+  for (const int transport : {SLUICE_AUTOMATIC, SLUICE_PORT, SLUICE_IOCTL, SLUICE_MAPPING}) {
+    EXPECT_EQ(open_in_c(path.c_str(), transport), 0) << transport << ": " << sluice_error();
+  }
+  sluice_options options = SLUICE_OPTIONS_DEFAULT;
+  options.name = path.c_str();
+  options.transport = SLUICE_PORT;
+  options.client_name = "from C";
+  options.types = uint64_t{1} << event_type_image_load;
+  sluice_client* const client = sluice_open(&options);
+  ASSERT_NE(client, nullptr) << sluice_error();
+  const std::vector<protocol::client_row> rows = port_source(connect(), {}).clients();
+  EXPECT_TRUE(std::ranges::any_of(rows, [](const protocol::client_row& row) { return std::string_view(row.name) == "from C"; }));
+  load_images(5);
+  counts_in_c counts;
+  EXPECT_EQ(read_in_c(client, event_type_image_load, 5, &counts), SLUICE_EVENTS);
+  sluice_close(client);
 }
 
 TEST_F(c_client, says_why_it_fails_to_the_thread_that_asked) {
