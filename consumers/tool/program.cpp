@@ -23,6 +23,11 @@ void say_plainly(std::string_view what) {
   (void)os::write_all(standard_error, "\n");
 }
 
+// std::thread says no more than that.
+const char* what_could_not(const std::system_error& error) {
+  return error.code() == std::errc::resource_unavailable_try_again ? "a thread could not be started: " : "";
+}
+
 [[noreturn]] void end_at_once() {
   if (const std::exception_ptr current = std::current_exception()) {
     try {
@@ -31,7 +36,10 @@ void say_plainly(std::string_view what) {
       say_plainly("out of memory");
       std::_Exit(exit_wrong_use);
     } catch (const std::system_error& error) {
-      say_plainly(error.what());
+      (void)os::write_all(standard_error, "sluice: ");
+      (void)os::write_all(standard_error, what_could_not(error));
+      (void)os::write_all(standard_error, error.what());
+      (void)os::write_all(standard_error, "\n");
       std::_Exit(exit_wrong_use);
     } catch (const std::exception& error) {
       say_plainly(error.what());
@@ -59,8 +67,7 @@ int run_program(const std::function<int()>& run, const std::function<std::string
     say_plainly("out of memory");
   } catch (const std::system_error& error) {
     if (std::ferror(stdout) != 0 && error.code().value() == EPIPE) return exit_ok;  // by fmt::print
-    const bool thread = error.code() == std::errc::resource_unavailable_try_again;  // std::thread says no more than that
-    std::fprintf(stderr, "sluice: %s%s\n", thread ? "a thread could not be started: " : "", error.what());
+    std::fprintf(stderr, "sluice: %s%s\n", what_could_not(error), error.what());
   } catch (const std::exception& error) {
     std::fprintf(stderr, "sluice: %s%s\n", error.what(), explain ? explain(error).c_str() : "");
   }

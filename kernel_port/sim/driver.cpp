@@ -20,6 +20,7 @@ driver_record* device_table::add_driver(std::string_view name) {
     const auto bytes = static_cast<USHORT>(text.size() * sizeof(WCHAR));
     return UNICODE_STRING{bytes, bytes, reinterpret_cast<PWCH>(text.data())};
   };
+  drivers_.reserve(drivers_.size() + 1);
   PDRIVER_OBJECT object = create_object<DRIVER_OBJECT>(driver_object_type);
   object->Type = IO_TYPE_DRIVER;
   object->Size = sizeof(DRIVER_OBJECT);
@@ -114,13 +115,13 @@ NTSTATUS machine::load_driver(std::string_view name, PDRIVER_INITIALIZE entry) {
   if (state.devices.find_driver(name)) return STATUS_IMAGE_ALREADY_LOADED;
   if (const NTSTATUS failed = state.injected_failure(failure::driver_object); failed != STATUS_SUCCESS) return failed;
   const borrowed_thread system(state, system_pid);
+  const std::u16string service(name.begin(), name.end());
+  state.tree.imply(std::u16string(services_key) + service);
+  const paged_string path(u"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\" + service);
   driver_record* driver = state.devices.add_driver(name);
   driver->object->DriverInit = entry;
-  state.tree.imply(std::u16string(services_key) + driver->service_name);
   NTSTATUS status;
   {
-    const paged_string path(u"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\" +
-                            driver->service_name);
     const initializing_driver with_its_code;
     driver_call checked(driver, reinterpret_cast<const void*>(entry), "DriverEntry");
     status = into_driver([&] { return entry(driver->object, path.get()); });

@@ -130,10 +130,13 @@ struct file::state {
 
   NTSTATUS send(uint8_t major_function) { return run(make_request(object, major_function), {}); }
 
-  void release() {
-    object->FileName = {};
-    dereference_object(object);
-    system->devices.close(device);
+  // By a thread of the machine.
+  ~state() {
+    if (object != nullptr) {
+      object->FileName = {};
+      dereference_object(object);
+    }
+    if (device != nullptr) system->devices.close(device);
   }
 };
 
@@ -156,25 +159,21 @@ bool file::is_open() const {
 
 NTSTATUS file::open(machine& machine, std::u16string_view name, uint32_t pid, uint32_t user) {
   close();
+  const borrowed_thread thread(machine.detail(), pid);
   auto opened = std::make_unique<state>();
   opened->system = &machine.detail();
   opened->pid = pid;
-  const borrowed_thread thread(*opened->system, pid);
   NTSTATUS status = opened->system->devices.open(name, user, &opened->device, &opened->name);
   if (!NT_SUCCESS(status)) return status;
-  PFILE_OBJECT object = create_object<FILE_OBJECT>(file_object_type);
+  PFILE_OBJECT const object = opened->object = create_object<FILE_OBJECT>(file_object_type);
   object->Type = IO_TYPE_FILE;
   object->Size = sizeof(FILE_OBJECT);
   object->DeviceObject = opened->device;
   const auto bytes = static_cast<USHORT>(opened->name.size() * sizeof(WCHAR));
   object->FileName = {bytes, bytes, reinterpret_cast<PWCH>(opened->name.data())};
   object->ReadAccess = object->WriteAccess = TRUE;
-  opened->object = object;
   status = opened->send(IRP_MJ_CREATE);
-  if (!NT_SUCCESS(status)) {
-    opened->release();  // a create that fails gets no cleanup and no close
-    return status;
-  }
+  if (!NT_SUCCESS(status)) return status;  // a create that fails gets no cleanup and no close
   state_ = std::move(opened);
   return status;
 }
@@ -281,7 +280,6 @@ void file::close() {
   };
   while (others_left()) the_scheduler.point(point_kind::spin);
   state_->send(IRP_MJ_CLOSE);
-  state_->release();
   state_.reset();
 }
 

@@ -79,6 +79,7 @@ NTSTATUS machine::implementation::injected_failure(machine::failure kind) {
 
 host_thread* machine::implementation::attach_host() {
   internal_lock lock(hosts_mutex);
+  hosts.reserve(hosts.size() + 1);  // before anything else: without memory nothing has happened
   host_thread* host = nullptr;
   if (free_hosts_.empty()) {
     all_hosts_.push_back(std::make_unique<host_thread>());

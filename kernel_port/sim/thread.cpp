@@ -1,6 +1,8 @@
 // System threads.
 #include <setjmp.h>
 
+#include <algorithm>
+
 #include "kernel_port/sim/attachment.h"
 #include "kernel_port/sim/implementation.h"
 #include "kernel_port/sim/irql.h"
@@ -56,21 +58,19 @@ void system_thread(machine::implementation& machine, system_threads::entry& entr
 
 void reap_system_threads() {
   system_threads& threads = the_machine().threads;
-  std::vector<std::unique_ptr<system_threads::entry>> ended;
-  {
+  // One at a time: without memory, too.
+  const auto take_ended = [&threads] {
+    std::unique_ptr<system_threads::entry> ended;
     internal_lock lock(threads.mutex);
-    for (auto entry = threads.entries.begin(); entry != threads.entries.end();) {
-      if ((*entry)->ended.load(std::memory_order_acquire)) {
-        ended.push_back(std::move(*entry));
-        entry = threads.entries.erase(entry);
-      } else {
-        ++entry;
-      }
-    }
-  }
-  for (auto& entry : ended) {
-    entry->host.join();
-    dereference_object(entry->object);
+    const auto found = std::ranges::find_if(threads.entries, [](const auto& each) { return each->ended.load(std::memory_order_acquire); });
+    if (found == threads.entries.end()) return ended;
+    ended = std::move(*found);
+    threads.entries.erase(found);
+    return ended;
+  };
+  while (const std::unique_ptr<system_threads::entry> ended = take_ended()) {
+    ended->host.join();
+    dereference_object(ended->object);
   }
 }
 

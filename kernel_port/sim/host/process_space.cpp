@@ -38,10 +38,13 @@ void process_space::unmap(uint64_t address, uint64_t bytes) {
 }
 
 std::shared_ptr<void> process_space::process_ends() {
-  std::unique_lock lock(mutex_);
-  ended_ = true;
-  ++ending_;
-  changed_.wait(lock, [&] { return inside_ == 0; });
+  {
+    std::unique_lock lock(mutex_);
+    ended_ = true;
+    ++ending_;
+    changed_.wait(lock, [&] { return inside_ == 0; });
+  }
+  // Without the lock: where there is no memory for it, the end is over at once.
   return std::shared_ptr<void>(this, [](process_space* space) {
     const std::lock_guard again(space->mutex_);
     --space->ending_;
@@ -51,12 +54,14 @@ std::shared_ptr<void> process_space::process_ends() {
 
 process_spaces::use::use(process_spaces& spaces, uint32_t pid) : spaces_(spaces), pid_(pid) {
   const std::lock_guard lock(spaces.mutex_);
-  entry& found = spaces.entries_[pid];
-  if (found.users++ == 0) {
-    found.space = std::make_shared<process_space>();
-    found.registration = std::make_unique<address_space_registration>(pid, found.space);
+  auto found = spaces.entries_.find(pid);
+  if (found == spaces.entries_.end()) {
+    entry made{std::make_shared<process_space>(), nullptr};
+    made.registration = std::make_unique<address_space_registration>(pid, made.space);
+    found = spaces.entries_.emplace(pid, std::move(made)).first;
   }
-  space_ = found.space;
+  ++found->second.users;
+  space_ = found->second.space;
 }
 
 process_spaces::use::~use() {
