@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -60,15 +61,23 @@ void snapshot_session::run() {
 }
 
 void snapshot_session::write_one() {
+  bool written = false;
+  const auto tell_of_failure = [&](const char* why) {
+    failed_ = true;
+    tell(written ? fmt::format("a snapshot was written, and where could not be told: {}", why)
+                 : fmt::format("no snapshot was written: {}; everything else goes on", why));
+  };
   try {
     const snapshot taken = take_snapshot(source());  // first: the rings go on
     new_file file(path_);
     write_image(taken, file);
     const std::string name = file.finish();
+    written = true;
     tell(fmt::format("snapshot in {}: {}", name, describe(taken)));
+  } catch (const std::bad_alloc&) {
+    tell_of_failure("out of memory");
   } catch (const std::exception& error) {
-    failed_ = true;
-    tell(fmt::format("no snapshot was written: {}; everything else goes on", error.what()));
+    tell_of_failure(error.what());
   }
 }
 

@@ -142,8 +142,9 @@ class Tester:
             return None
         if error in HARMLESS:
             return "gave up after what is no failure"
-        # Without memory of its own the C library starts no thread, and says no more than that.
-        said = ["out of memory", "a thread could not be started"] if kind == "memory" else [os.strerror(error)]
+        # Without memory the C library starts no thread, and says no more than that; the driver has a status, zstd words of its own.
+        said = ["out of memory", "a thread could not be started", "NT status 0xc000009a", "not enough memory"] \
+            if kind == "memory" else [os.strerror(error)]
         if error == errno.ENOMEM:
             said += ["out of memory", "no memory"]
         if scenario.asks or scenario.serves:
