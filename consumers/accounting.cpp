@@ -23,7 +23,7 @@ arrival accounting::received(const delivered_record& record, uint64_t now, uint6
   if (record.overwritten && record.late) ++late_records_;
   // not a record of a ring
   if (record.figures || record.of_stream || record.overwritten || record.client_loss) return arrival::in_order;
-  const arrival how = identities_.note(record.identity, record_header_size + record.payload_length);
+  const arrival how = identities_.note(record.identity, record_header_size + record.payload_length, record.late);
   if (how == arrival::duplicate) {
     ++duplicates_;
     return how;

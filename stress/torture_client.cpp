@@ -1,5 +1,7 @@
 #include "stress/torture_client.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "consumers/nt/simulated_system.h"
@@ -85,6 +87,8 @@ void torture_client::take_batch(client_timeout timeout) {
   if (!has_read_.exchange(true)) has_read_.notify_all();
   for (const delivered_record& each : batch) check(each);
   for (const std::string& fault : client_->take_faults()) broken("client", no_cpu, "a batch by {}: {}", name_of(plan_.by), fault);
+  // Its connection is never lost: what it took for a duplicate was an event.
+  if (client_->account().duplicates() != 0) broken("M2", no_cpu, "a client by {} has thrown a record away", name_of(plan_.by));
   records_.fetch_add(batch.size(), std::memory_order_relaxed);
   missed_.store(client_->account().missed_events(), std::memory_order_relaxed);
 }
@@ -104,7 +108,9 @@ void torture_client::read_to_the_end() {
     } while (client_->last() != client_outcome::flushed);
     const std::vector<std::string> wrong = client_->check(since_load);
     if (wrong.empty()) return;
-    if (std::chrono::steady_clock::now() > limit) broken("R3", no_cpu, "nothing happens any more; by {}: {}", name_of(plan_.by), wrong[0]);
+    if (std::chrono::steady_clock::now() > limit) {
+      broken("R3", no_cpu, "nothing happens any more; by {}: {}", name_of(plan_.by), fmt::join(wrong, "; "));
+    }
     std::this_thread::sleep_for(milliseconds(1));
   }
 }

@@ -112,10 +112,11 @@ class machine_life {
     result.maximum_processors = cpus;
     result.processors = std::max(1u, cpus - random_.below(std::max(1u, cpus / 2)));
     result.processors_per_group = has_groups ? std::clamp(cpus / 3, 1u, 64u) : 64;
+    constexpr uint32_t overdue[] = {1, 20, 5000};
     const uint32_t ring_bytes = std::max(16384u, options_.ring_bytes >> random_.below(5));
     result.service_parameters = {{u"Sluice", u"RingBytes", ring_bytes},
                                  {u"Sluice", u"SpareRingBytes", 8192},
-                                 {u"Sluice", u"OverdueMilliseconds", random_.one_in(2) ? 20u : 5000u},
+                                 {u"Sluice", u"OverdueMilliseconds", overdue[random_.below(std::size(overdue))]},
                                  {u"Sluice", u"HoldUntilAttach", random_.below(2)},
                                  {u"Sluice", u"MarginMicroseconds", options_.margin_microseconds},
                                  {u"Sluice", u"Mode", static_cast<uint32_t>(mode_)}};
@@ -128,6 +129,7 @@ class machine_life {
   // For a report, while whatever broke is as it was: nothing here waits.
   void describe() const {
     const sim::machine_options& of = machine_.options();
+    fmt::print(stderr, "  --seed {}: machine {}, load {}\n", options_.seed, counts_.machines, counts_.loads + 1);
     fmt::print(stderr, "  a machine of {} CPUs, kernel level {}, rings that {}; {}seed {}; the clock {}; {}\n", machine_.processors(),
                static_cast<int>(of.level), mode_ == ring_mode::overwrite ? "overwrite" : "discard",
                holds_until_attach_ ? "HoldUntilAttach, " : "", of.seed, clock_steps_ ? "steps" : "does not step",

@@ -299,6 +299,26 @@ TEST(identity_tracker, sees_order_duplicates_gaps_and_late_fillings) {
   EXPECT_EQ(tracker.gap_bytes(0), 0u);
 }
 
+// It was open when the client attached, and is new to it, wherever it stands.
+TEST(identity_tracker, a_late_record_from_before_the_first_one_is_new) {
+  identity_tracker tracker;
+  const auto note = [&](uint64_t position, bool late) { return tracker.note({1, position, 0, 0}, 64, late); };
+  EXPECT_EQ(note(1000, false), arrival::in_order);
+  EXPECT_EQ(note(200, false), arrival::duplicate) << "only a late one can come from there";
+  EXPECT_EQ(note(200, true), arrival::filled_gap);
+  EXPECT_EQ(note(200, true), arrival::duplicate);
+  EXPECT_EQ(note(0, true), arrival::filled_gap);
+  EXPECT_EQ(note(936, true), arrival::filled_gap);
+  EXPECT_EQ(note(936, true), arrival::duplicate);
+  EXPECT_EQ(tracker.gap_bytes(0), 0u) << "what was there before the client is no gap";
+  EXPECT_EQ(note(1128, false), arrival::in_order);
+  EXPECT_EQ(tracker.gap_bytes(0), 64u);
+  EXPECT_EQ(note(136, true), arrival::filled_gap);
+  EXPECT_EQ(tracker.gap_bytes(0), 64u);
+  EXPECT_EQ(note(1064, true), arrival::filled_gap);
+  EXPECT_EQ(tracker.gap_bytes(0), 0u);
+}
+
 TEST(identity_tracker, rings_and_lanes_are_apart) {
   identity_tracker tracker;
   EXPECT_EQ(tracker.note({1, 0, 0, 0}, 64), arrival::in_order);
@@ -334,6 +354,11 @@ TEST(identity_tracker, many_gaps_cost_bounded_memory) {
   for (uint64_t i = 0; i < 10'000; ++i) (void)tracker.note({1, i * 128, 0, 0}, 64);
   EXPECT_GT(tracker.forgotten_gaps(), 0u);
   EXPECT_EQ(tracker.gap_bytes(0), 9'999u * 64) << "forgotten places are still counted";
+  // Better twice than never: nobody knows any more whether it has come.
+  EXPECT_EQ(tracker.note({1, 64, 0, 0}, 64, true), arrival::filled_gap);
+  EXPECT_EQ(tracker.gap_bytes(0), 9'998u * 64);
+  EXPECT_EQ(tracker.note({1, 128, 0, 0}, 64, false), arrival::duplicate) << "has come, and is not late";
+  EXPECT_EQ(tracker.note({1, 9'998u * 128, 0, 0}, 64, true), arrival::duplicate) << "these places are known";
 }
 
 TEST(latency_histogram, percentiles_are_at_most_two_percent_high) {

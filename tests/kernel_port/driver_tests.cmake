@@ -5,6 +5,7 @@ add_executable(driver_test
   driver_events_test.cpp
   driver_failures_test.cpp
   driver_hold_test.cpp
+  driver_late_test.cpp
   driver_leaving_reader_test.cpp
   driver_overwrite_test.cpp
   driver_filter_limit_test.cpp
