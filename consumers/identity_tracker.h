@@ -23,7 +23,7 @@ enum class arrival {
 class identity_tracker {
  public:
   // `late`: the record is marked so.
-  arrival note(const record_identity& identity, uint32_t record_length, bool late = false);
+  arrival note(const record_identity& identity, uint32_t record_length, bool late);
 
   // From here on the records come another way: what of a ring does not come between the last record before and the first after
   // it, was missed by that.

@@ -281,7 +281,7 @@ TEST(accounting, latency_is_receipt_minus_time) {
 
 TEST(identity_tracker, sees_order_duplicates_gaps_and_late_fillings) {
   identity_tracker tracker;
-  const auto note = [&](uint64_t position, uint32_t length = 64) { return tracker.note({1, position, 0, 0}, length); };
+  const auto note = [&](uint64_t position, uint32_t length = 64) { return tracker.note({1, position, 0, 0}, length, false); };
   EXPECT_EQ(note(1000), arrival::in_order) << "where a client attaches is no gap";
   EXPECT_EQ(tracker.gap_bytes(0), 0u);
   EXPECT_EQ(note(1064), arrival::in_order);
@@ -321,37 +321,37 @@ TEST(identity_tracker, a_late_record_from_before_the_first_one_is_new) {
 
 TEST(identity_tracker, rings_and_lanes_are_apart) {
   identity_tracker tracker;
-  EXPECT_EQ(tracker.note({1, 0, 0, 0}, 64), arrival::in_order);
-  EXPECT_EQ(tracker.note({1, 0, 0, 1}, 64), arrival::in_order);
-  EXPECT_EQ(tracker.note({1, 0, 1, 0}, 64), arrival::in_order);
-  EXPECT_EQ(tracker.note({1, 0, 0, 1}, 64), arrival::duplicate);
+  EXPECT_EQ(tracker.note({1, 0, 0, 0}, 64, false), arrival::in_order);
+  EXPECT_EQ(tracker.note({1, 0, 0, 1}, 64, false), arrival::in_order);
+  EXPECT_EQ(tracker.note({1, 0, 1, 0}, 64, false), arrival::in_order);
+  EXPECT_EQ(tracker.note({1, 0, 0, 1}, 64, false), arrival::duplicate);
 }
 
 TEST(identity_tracker, positions_beyond_32_bits_go_on) {
   identity_tracker tracker;
-  EXPECT_EQ(tracker.note({1, (uint64_t{1} << 32) - 64, 0, 0}, 64), arrival::in_order);
-  EXPECT_EQ(tracker.note({1, uint64_t{1} << 32, 0, 0}, 64), arrival::in_order);
+  EXPECT_EQ(tracker.note({1, (uint64_t{1} << 32) - 64, 0, 0}, 64, false), arrival::in_order);
+  EXPECT_EQ(tracker.note({1, uint64_t{1} << 32, 0, 0}, 64, false), arrival::in_order);
   EXPECT_EQ(tracker.gap_bytes(0), 0u);
 }
 
 TEST(identity_tracker, an_interruption_ends_with_the_next_record_of_each_ring) {
   identity_tracker tracker;
   const auto at = [](uint64_t position, uint16_t cpu) { return record_identity{1, position, cpu, 0}; };
-  EXPECT_EQ(tracker.note(at(0, 0), 32), arrival::in_order);
-  EXPECT_EQ(tracker.note(at(0, 1), 32), arrival::in_order);
+  EXPECT_EQ(tracker.note(at(0, 0), 32, false), arrival::in_order);
+  EXPECT_EQ(tracker.note(at(0, 1), 32, false), arrival::in_order);
   tracker.interrupted();
-  EXPECT_EQ(tracker.note(at(32, 0), 32), arrival::in_order);  // nothing is missing here
+  EXPECT_EQ(tracker.note(at(32, 0), 32, false), arrival::in_order);  // nothing is missing here
   EXPECT_EQ(tracker.interrupted_bytes(), 0u);
-  EXPECT_EQ(tracker.note(at(128, 1), 32), arrival::in_order);
+  EXPECT_EQ(tracker.note(at(128, 1), 32, false), arrival::in_order);
   EXPECT_EQ(tracker.interrupted_bytes(), 96u);
-  EXPECT_EQ(tracker.note(at(96, 0), 32), arrival::in_order);  // these gaps came later
-  EXPECT_EQ(tracker.note(at(192, 1), 32), arrival::in_order);
+  EXPECT_EQ(tracker.note(at(96, 0), 32, false), arrival::in_order);  // these gaps came later
+  EXPECT_EQ(tracker.note(at(192, 1), 32, false), arrival::in_order);
   EXPECT_EQ(tracker.interrupted_bytes(), 96u);
 }
 
 TEST(identity_tracker, many_gaps_cost_bounded_memory) {
   identity_tracker tracker;
-  for (uint64_t i = 0; i < 10'000; ++i) (void)tracker.note({1, i * 128, 0, 0}, 64);
+  for (uint64_t i = 0; i < 10'000; ++i) (void)tracker.note({1, i * 128, 0, 0}, 64, false);
   EXPECT_GT(tracker.forgotten_gaps(), 0u);
   EXPECT_EQ(tracker.gap_bytes(0), 9'999u * 64) << "forgotten places are still counted";
   // Better twice than never: nobody knows any more whether it has come.
